@@ -1,0 +1,1 @@
+//! Host-agent frames and JSON lines.
