@@ -24,15 +24,22 @@ pub struct MemoryError {
     pub length: u64,
 }
 
-/// A borrowed view of all of the guest's RAM; address 0 is its first byte.
+/// A borrowed view of all of the guest's RAM; address 0 is its first byte. It remembers what was
+/// written, so that a CPU that keeps translated code can drop what it made of the old bytes.
 pub struct GuestMemory<'a> {
     bytes: &'a mut [u8],
+    written: Vec<std::ops::Range<u64>>,
 }
 
 impl<'a> GuestMemory<'a> {
     /// Wraps the guest's RAM.
     pub fn new(bytes: &'a mut [u8]) -> Self {
-        Self { bytes }
+        Self { bytes, written: Vec::new() }
+    }
+
+    /// Takes the ranges (guest-physical bytes) written or borrowed for writing since the last call.
+    pub fn take_written(&mut self) -> Vec<std::ops::Range<u64>> {
+        std::mem::take(&mut self.written)
     }
 
     /// Size of RAM in bytes.
@@ -49,6 +56,9 @@ impl<'a> GuestMemory<'a> {
     /// The `length` bytes at `address`, to be written.
     pub fn slice_mut(&mut self, address: GuestAddress, length: usize) -> Result<&mut [u8], MemoryError> {
         let range = self.range(address, length)?;
+        if !range.is_empty() {
+            self.written.push(range.start as u64..range.end as u64);
+        }
         Ok(&mut self.bytes[range])
     }
 
