@@ -5,11 +5,17 @@
 //! with the current [`VmTime`] and a view of [`GuestMemory`], asks for the interrupt level after
 //! each access, and calls [`Device::advance`] when a deadline has come.
 
+mod error;
 mod memory;
 mod time;
 
+pub mod uart;
 pub mod virtio;
 
+#[cfg(test)]
+mod testing;
+
+pub use error::RestoreError;
 pub use memory::{GuestAddress, GuestMemory, MemoryError};
 pub use time::VmTime;
 
@@ -37,6 +43,10 @@ pub trait Device {
     fn advance(&mut self, context: &mut Context<'_>);
 
     /// The next moment at which [`Device::advance`] has something to do by itself, if any.
+    ///
+    /// It may have passed already: then `advance` is due at once. As one call changes the interrupt
+    /// output at most once, the board copies [`Device::interrupt`] to its interrupt controller after
+    /// each call and asks again; the answer is later than `now` after a few calls.
     fn deadline(&self) -> Option<VmTime>;
 
     /// The level of the interrupt output now.
