@@ -1,0 +1,276 @@
+//! From a line to a request.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use super::content::INVALID_MODE;
+use super::request::MAXIMUM_TIME_LIMIT_MS;
+use super::{ErrorCode, Failure, Request, RequestId};
+
+/// Every value of `type` there is.
+const TYPES: [&str; 5] = ["shell", "write_file", "read_file", "reset", "status"];
+
+/// A line that was understood as far as possible.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParsedLine {
+    /// Its `type`, if it has one.
+    pub kind: Option<String>,
+    /// Its `id`, if it has one that is a string or a number.
+    pub id: Option<RequestId>,
+    /// The request, or what is wrong with it.
+    pub request: Result<Request, RequestError>,
+}
+
+/// What is wrong with a line.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[error("{message}")]
+pub struct RequestError {
+    /// The kind of failure.
+    pub code: ErrorCode,
+    /// What is wrong and what to do, in a sentence.
+    pub message: String,
+}
+
+impl RequestError {
+    fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+impl From<RequestError> for Failure {
+    fn from(error: RequestError) -> Self {
+        Self::new(error.code, error.message)
+    }
+}
+
+/// Understands one line (without its newline). It never fails as a whole: what can be read of `type`
+/// and `id` is kept for the answer.
+pub fn parse_line(line: &[u8]) -> ParsedLine {
+    match parse_object(line) {
+        Ok(object) => parse_request(object),
+        Err(error) => ParsedLine { kind: None, id: None, request: Err(error) },
+    }
+}
+
+fn parse_object(line: &[u8]) -> Result<Map<String, Value>, RequestError> {
+    let invalid = |message: String| RequestError::new(ErrorCode::InvalidJson, message);
+    let text = std::str::from_utf8(line).map_err(|error| {
+        invalid(format!(
+            "the line is not UTF-8 (byte {}): send JSON in UTF-8, and other bytes in base64 with \
+             \"encoding\":\"base64\"",
+            error.valid_up_to()
+        ))
+    })?;
+    if text.trim().is_empty() {
+        return Err(invalid("the line is empty: send one JSON object a line".into()));
+    }
+    match serde_json::from_str(text) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err(invalid("the line is JSON but no object: send {\"type\":…,\"id\":…,…}".into())),
+        Err(error) => Err(invalid(format!("the line is not valid JSON: {error}"))),
+    }
+}
+
+fn parse_request(mut object: Map<String, Value>) -> ParsedLine {
+    let id_value = object.remove("id");
+    let kind_value = object.remove("type");
+    let kind = kind_value.as_ref().and_then(Value::as_str).map(str::to_owned);
+    let id = match id_value {
+        Some(Value::String(text)) => Ok(RequestId::Text(text)),
+        Some(Value::Number(number)) => Ok(RequestId::Number(number)),
+        Some(_) => Err(invalid_request("`id` must be a string or a number")),
+        None => Err(invalid_request("`id` is missing: give the request a string or a number to answer to")),
+    };
+    let (id, id_error) = match id {
+        Ok(id) => (Some(id), None),
+        Err(error) => (None, Some(error)),
+    };
+    let request = match (&kind, kind_value, id_error) {
+        (_, None, _) => {
+            Err(invalid_request(format!("`type` is missing: it must be one of {}", TYPES.join(", "))))
+        }
+        (None, Some(_), _) => {
+            Err(invalid_request(format!("`type` must be a string, one of {}", TYPES.join(", "))))
+        }
+        (Some(_), _, Some(error)) => Err(error),
+        (Some(kind), _, None) => typed_request(kind, object),
+    };
+    ParsedLine { kind, id, request }
+}
+
+fn invalid_request(message: impl Into<String>) -> RequestError {
+    RequestError::new(ErrorCode::InvalidRequest, message)
+}
+
+fn typed_request(kind: &str, object: Map<String, Value>) -> Result<Request, RequestError> {
+    let request = match kind {
+        "shell" => Request::Shell(fields(kind, object)?),
+        "write_file" => Request::WriteFile(fields(kind, object)?),
+        "read_file" => Request::ReadFile(fields(kind, object)?),
+        "reset" => Request::Reset(fields(kind, object)?),
+        "status" => Request::Status(fields(kind, object)?),
+        _ => {
+            let message = format!("the type {kind:?} is unknown: it must be one of {}", TYPES.join(", "));
+            return Err(RequestError::new(ErrorCode::UnknownType, message));
+        }
+    };
+    check(&request)?;
+    Ok(request)
+}
+
+fn fields<T: DeserializeOwned>(kind: &str, object: Map<String, Value>) -> Result<T, RequestError> {
+    serde_json::from_value(Value::Object(object)).map_err(|error| {
+        let message = error.to_string();
+        match message.strip_prefix(INVALID_MODE) {
+            Some(message) => RequestError::new(ErrorCode::InvalidMode, message),
+            None => invalid_request(format!("in a request of type {kind:?}: {message}")),
+        }
+    })
+}
+
+/// What serde's types cannot say.
+fn check(request: &Request) -> Result<(), RequestError> {
+    match request {
+        Request::Shell(shell) => {
+            if !(1..=MAXIMUM_TIME_LIMIT_MS).contains(&shell.time_limit_ms) {
+                return Err(invalid_request(format!(
+                    "`time_limit_ms` must be from 1 to {MAXIMUM_TIME_LIMIT_MS} (a day), not {}",
+                    shell.time_limit_ms
+                )));
+            }
+            if shell.command.contains('\0') {
+                return Err(invalid_request("`command` must not contain the character NUL"));
+            }
+            for (name, value) in &shell.env {
+                if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+                    return Err(invalid_request(format!(
+                        "`env` has the unusable entry {name:?}: names must not be empty nor contain \
+                         '=', and neither names nor values may contain NUL"
+                    )));
+                }
+            }
+            shell.cwd.as_deref().map_or(Ok(()), |cwd| check_path("cwd", cwd))
+        }
+        Request::WriteFile(write) => check_path("path", &write.path),
+        Request::ReadFile(read) => check_path("path", &read.path),
+        Request::Reset(_) | Request::Status(_) => Ok(()),
+    }
+}
+
+/// Linux's PATH_MAX, with the NUL at the end.
+const LONGEST_PATH: usize = 4096;
+
+fn check_path(field: &str, path: &str) -> Result<(), RequestError> {
+    let problem = if path.is_empty() {
+        "is empty: give an absolute path".into()
+    } else if path.contains('\0') {
+        "must not contain the character NUL".into()
+    } else if !path.starts_with('/') {
+        format!("{path:?} is not absolute: start it with \"/\"")
+    } else if path.len() >= LONGEST_PATH {
+        format!("has {} bytes: Linux takes at most {}", path.len(), LONGEST_PATH - 1)
+    } else {
+        return Ok(());
+    };
+    Err(RequestError::new(ErrorCode::InvalidPath, format!("`{field}` {problem}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::json::{Encoding, FileMode};
+
+    fn failure(line: &str) -> (Option<RequestId>, ErrorCode, String) {
+        let parsed = parse_line(line.as_bytes());
+        let error = parsed.request.expect_err(line);
+        (parsed.id, error.code, error.message)
+    }
+
+    #[test]
+    fn a_shell_request_has_defaults() {
+        let parsed = parse_line(br#"{"type":"shell","id":"7","command":"ls"}"#);
+        let Ok(Request::Shell(shell)) = parsed.request else { panic!("{parsed:?}") };
+        assert_eq!((shell.command.as_str(), shell.time_limit_ms), ("ls", 5000));
+        assert_eq!((shell.cwd, shell.stdin, shell.env.len()), (None, None, 0));
+        assert_eq!(parsed.id, Some("7".into()));
+    }
+
+    #[test]
+    fn ids_may_be_numbers_and_come_back_unchanged() {
+        let parsed = parse_line(br#"{"type":"status","id":12345678901234567890}"#);
+        assert_eq!(parsed.id, Some(12_345_678_901_234_567_890.into()));
+        assert!(parsed.request.is_ok());
+    }
+
+    #[test]
+    fn a_file_mode_is_read() {
+        let parsed = parse_line(
+            br#"{"type":"write_file","id":"1","path":"/a","content":"","mode":"0755","encoding":"base64"}"#,
+        );
+        let Ok(Request::WriteFile(write)) = parsed.request else { panic!("{parsed:?}") };
+        assert_eq!((write.mode, write.encoding), (Some(FileMode(0o755)), Encoding::Base64));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_and_the_id_is_kept() {
+        use ErrorCode::*;
+        let cases = [
+            ("", None, InvalidJson, "empty"),
+            ("   ", None, InvalidJson, "empty"),
+            ("{", None, InvalidJson, "not valid JSON"),
+            ("[1]", None, InvalidJson, "no object"),
+            (r#"{"type":"shell","id":"1"} x"#, None, InvalidJson, "not valid JSON"),
+            (r#"{"id":"1"}"#, Some("1"), InvalidRequest, "`type` is missing"),
+            (r#"{"type":3,"id":"1"}"#, Some("1"), InvalidRequest, "must be a string"),
+            (r#"{"type":"status"}"#, None, InvalidRequest, "`id` is missing"),
+            (r#"{"type":"status","id":[]}"#, None, InvalidRequest, "string or a number"),
+            (r#"{"type":"fly","id":"1"}"#, Some("1"), UnknownType, "\"fly\""),
+            (r#"{"type":"shell","id":"1"}"#, Some("1"), InvalidRequest, "missing field `command`"),
+            (r#"{"type":"shell","id":"1","command":"","x":1}"#, Some("1"), InvalidRequest, "unknown field `x`"),
+            (r#"{"type":"shell","id":"1","command":1}"#, Some("1"), InvalidRequest, "expected a string"),
+            (r#"{"type":"shell","id":"1","command":"","time_limit_ms":0}"#, Some("1"), InvalidRequest, "from 1 to"),
+            (r#"{"type":"shell","id":"1","command":"","cwd":"tmp"}"#, Some("1"), InvalidPath, "not absolute"),
+            (r#"{"type":"shell","id":"1","command":"","env":{"a=b":""}}"#, Some("1"), InvalidRequest, "a=b"),
+            (r#"{"type":"read_file","id":"1","path":""}"#, Some("1"), InvalidPath, "empty"),
+            (r#"{"type":"read_file","id":"1","path":"/\u0000"}"#, Some("1"), InvalidPath, "NUL"),
+            (r#"{"type":"read_file","id":"1","path":"/","encoding":"hex"}"#, Some("1"), InvalidRequest, "hex"),
+            (
+                r#"{"type":"write_file","id":"1","path":"/a","content":"","mode":"9"}"#,
+                Some("1"),
+                InvalidMode,
+                "octal",
+            ),
+        ];
+        for (line, id, code, words) in cases {
+            let (found_id, found_code, message) = failure(line);
+            assert_eq!((found_id, found_code), (id.map(RequestId::from), code), "{line}: {message}");
+            assert!(message.contains(words), "{line}: {message}");
+            assert!(!message.contains('\u{1}'), "{line}: {message:?}");
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_refused() {
+        let line = format!("{{\"a\":{}", "[".repeat(100_000));
+        assert_eq!(failure(&line).1, ErrorCode::InvalidJson);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(line: Vec<u8>) {
+            parse_line(&line);
+        }
+
+        #[test]
+        fn no_json_object_makes_it_panic(
+            kind in "(shell|write_file|read_file|reset|status|x)?",
+            field in "(command|path|content|cwd|mode|env|id|time_limit_ms)",
+            value in "(null|true|-1|1e999|\"\"|\"/\\\\u0000\"|\\{\\}|\\[\\])",
+        ) {
+            parse_line(format!("{{\"type\":\"{kind}\",\"id\":1,\"{field}\":{value}}}").as_bytes());
+        }
+    }
+}
