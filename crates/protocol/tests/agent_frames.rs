@@ -1,0 +1,158 @@
+//! Properties of the host-agent frames.
+
+use proptest::prelude::*;
+use wasm_sandbox_protocol::agent::*;
+
+fn bytes(limit: usize) -> impl Strategy<Value = Bytes<'static>> {
+    prop::collection::vec(any::<u8>(), 0..limit).prop_map(Bytes::from)
+}
+
+fn op() -> impl Strategy<Value = OperationId> {
+    any::<u32>().prop_map(OperationId)
+}
+
+fn exec() -> impl Strategy<Value = HostToAgent<'static>> {
+    let words = (
+        op(),
+        prop::collection::vec(bytes(40), 0..5),
+        prop::collection::vec((bytes(10), bytes(10)), 0..4),
+        prop::option::of(bytes(20)),
+        prop::option::of(bytes(10)),
+    );
+    let stdin = prop_oneof![Just(Stdin::Null), bytes(100).prop_map(Stdin::Inline), Just(Stdin::Stream)];
+    let numbers = (any::<Option<u32>>(), any::<Option<u32>>(), any::<Option<(u16, u16)>>(), any::<(bool, bool, u16)>());
+    (words, stdin, numbers).prop_map(|((op, argv, env, cwd, user), stdin, (wall, cpu, pty, (a, b, delay)))| {
+        HostToAgent::Exec(Exec {
+            op,
+            argv,
+            env,
+            clear_env: a,
+            cwd,
+            user,
+            stdin,
+            time_limit_ms: wall,
+            cpu_time_limit_ms: cpu,
+            pty: pty.map(|(cols, rows)| PtySize { cols, rows }),
+            announce_start: b,
+            output_delay_ms: delay,
+        })
+    })
+}
+
+fn host_message() -> impl Strategy<Value = HostToAgent<'static>> {
+    prop_oneof![
+        any::<u32>().prop_map(|protocol_version| HostToAgent::Hello { protocol_version }),
+        any::<u64>().prop_map(|wall_clock_ns| HostToAgent::SetClock { wall_clock_ns }),
+        bytes(64).prop_map(|data| HostToAgent::AddEntropy { data }),
+        exec(),
+        (op(), bytes(5000)).prop_map(|(op, data)| HostToAgent::Stdin { op, data }),
+        (op(), any::<u8>(), any::<bool>()).prop_map(|(op, signal, whole_group)| HostToAgent::Signal {
+            op,
+            signal,
+            whole_group
+        }),
+        (op(), any::<u32>()).prop_map(|(op, bytes)| HostToAgent::Credit { op, bytes }),
+        (op(), bytes(30), any::<Option<u16>>(), bytes(3000), any::<[bool; 5]>()).prop_map(
+            |(op, path, mode, data, [append, create_parents, atomic, exclusive, last])| {
+                let flags = WriteFlags { append, create_parents, atomic, exclusive };
+                HostToAgent::WriteFile(WriteFile { op, path, mode, flags, data, last })
+            }
+        ),
+        (op(), bytes(30), any::<u64>(), any::<Option<u64>>())
+            .prop_map(|(op, path, offset, length)| HostToAgent::ReadFile(ReadFile { op, path, offset, length })),
+    ]
+}
+
+/// Every whole frame the decoder has now.
+fn drain(decoder: &mut Decoder) -> Vec<HostToAgent<'static>> {
+    let mut messages = Vec::new();
+    // Encoding again and decoding from the copy detaches the message from the decoder it borrows from.
+    while let Some(message) = decoder.next_frame::<HostToAgent>().expect("a frame that was encoded here") {
+        let copy = Vec::leak(postcard::to_stdvec(&message).expect("encodes"));
+        messages.push(postcard::from_bytes(copy).expect("decodes"));
+    }
+    messages
+}
+
+proptest! {
+    #[test]
+    fn messages_survive_any_split_of_the_stream(
+        messages in prop::collection::vec(host_message(), 1..8),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
+    ) {
+        let mut stream = Vec::new();
+        for message in &messages {
+            encode(message, &mut stream).expect("small");
+        }
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len())).collect();
+        cuts.sort_unstable();
+        let mut decoder = Decoder::new();
+        let mut received = Vec::new();
+        let mut from = 0;
+        for to in cuts.into_iter().chain([stream.len()]) {
+            decoder.feed(&stream[from..to]);
+            received.extend(drain(&mut decoder));
+            from = to;
+        }
+        prop_assert_eq!(received, messages);
+        prop_assert_eq!(decoder.pending(), 0);
+    }
+
+    #[test]
+    fn random_bytes_are_an_error_and_never_a_panic(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..20)) {
+        let mut decoder = Decoder::new();
+        for chunk in chunks {
+            decoder.feed(&chunk);
+            loop {
+                match decoder.next_frame::<HostToAgent>() {
+                    Ok(None) | Err(FrameError::Oversize { .. }) => break,
+                    Ok(Some(_)) | Err(_) => {}
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_body_of_random_bytes_loses_only_itself(body in prop::collection::vec(any::<u8>(), 0..300)) {
+        let mut decoder = Decoder::new();
+        decoder.feed(&(body.len() as u32).to_le_bytes());
+        decoder.feed(&body);
+        let mut ping = Vec::new();
+        encode(&HostToAgent::Ping { token: 7 }, &mut ping).expect("small");
+        decoder.feed(&ping);
+        let _either = decoder.next_frame::<HostToAgent>();
+        prop_assert_eq!(decoder.next_frame::<HostToAgent>(), Ok(Some(HostToAgent::Ping { token: 7 })));
+    }
+}
+
+#[test]
+fn a_frame_has_a_little_endian_length_and_a_postcard_body() {
+    let mut out = Vec::new();
+    let op = OperationId(5);
+    encode(&AgentToHost::Output { op, stream: Stream::Stderr, data: b"hi".as_slice().into() }, &mut out).expect("small");
+    assert_eq!(out, [6, 0, 0, 0, 3, 5, 1, 2, b'h', b'i']);
+}
+
+#[test]
+fn oversize_frames_are_refused_on_both_sides() {
+    let data = vec![0; MAX_BODY];
+    let mut out = b"before".to_vec();
+    let message = HostToAgent::Stdin { op: OperationId(1), data: data.as_slice().into() };
+    assert!(matches!(encode(&message, &mut out), Err(FrameError::Oversize { .. })));
+    assert_eq!(out, b"before");
+
+    let mut decoder = Decoder::new();
+    decoder.feed(&u32::MAX.to_le_bytes());
+    assert_eq!(decoder.next_frame::<HostToAgent>(), Err(FrameError::Oversize { length: u32::MAX as usize }));
+}
+
+#[test]
+fn the_largest_payload_fits() {
+    let data = vec![0xA5; MAX_DATA];
+    let mut out = Vec::new();
+    let message = HostToAgent::Stdin { op: OperationId(u32::MAX), data: data.as_slice().into() };
+    encode(&message, &mut out).expect("fits");
+    let mut decoder = Decoder::new();
+    decoder.feed(&out);
+    assert_eq!(decoder.next_frame(), Ok(Some(message)));
+}
