@@ -9,6 +9,8 @@ mod error;
 mod memory;
 mod time;
 
+pub mod pit;
+pub mod system_control;
 pub mod uart;
 pub mod virtio;
 
