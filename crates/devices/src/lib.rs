@@ -10,6 +10,7 @@ mod memory;
 mod time;
 
 pub mod pit;
+pub mod rtc;
 pub mod system_control;
 pub mod uart;
 pub mod virtio;
