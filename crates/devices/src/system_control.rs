@@ -19,7 +19,7 @@ const REFRESH_NANOSECONDS: u64 = 15_085;
 /// timer.
 pub fn read(latch: u8, pit: &Pit, now: VmTime) -> u8 {
     let mut value = latch & WRITABLE;
-    if now.as_nanos() / REFRESH_NANOSECONDS & 1 != 0 {
+    if (now.as_nanos() / REFRESH_NANOSECONDS) & 1 != 0 {
         value |= REFRESH_TOGGLE;
     }
     if pit.output2(now) {

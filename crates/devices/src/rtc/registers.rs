@@ -204,7 +204,7 @@ impl Registers {
     }
 
     fn encode(&self, value: u8) -> u8 {
-        if self.get(B) & B_BINARY != 0 { value } else { value / 10 << 4 | value % 10 }
+        if self.get(B) & B_BINARY != 0 { value } else { ((value / 10) << 4) | (value % 10) }
     }
 
     fn decode(&self, value: u8) -> u8 {
@@ -215,7 +215,10 @@ impl Registers {
         if self.get(B) & B_24_HOURS != 0 {
             return self.encode(hour);
         }
-        let twelve = if hour % 12 == 0 { 12 } else { hour % 12 };
+        let twelve = match hour % 12 {
+            0 => 12,
+            twelve => twelve,
+        };
         self.encode(twelve) | if hour >= 12 { HOUR_PM } else { 0 }
     }
 
