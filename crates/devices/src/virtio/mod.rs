@@ -5,6 +5,7 @@
 //! while the driver's notification is handled; nothing runs in between.
 
 mod chain;
+pub mod console;
 pub mod mmio;
 mod queue;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod test_driver;
 use crate::{GuestMemory, RestoreError};
 
 pub use chain::{Chain, Segment, Segments};
+pub use console::{Console, ConsoleState, PortConfig, PortState};
 pub use mmio::{MmioState, VirtioMmio};
 pub use queue::{Queue, QueueError, QueueState};
 

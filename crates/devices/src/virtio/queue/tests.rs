@@ -236,7 +236,7 @@ proptest! {
             let _ = chain.writable.write(&mut memory, 0, &vec![7; length as usize]);
             let _ = queue.push(&mut memory, chain, length);
             let _ = queue.interrupt_due(&memory);
-            let _ = queue.want_notification(&mut memory, length % 2 == 0);
+            let _ = queue.want_notification(&mut memory, length & 1 == 0);
         }
         let state = queue.save();
         prop_assert_eq!(Queue::restored(16, state.clone()).is_ok(), queue.check_size().is_ok());
