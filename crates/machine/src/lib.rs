@@ -1,1 +1,20 @@
-//! machine
+//! A PC that boots Linux: the board with its chips, time, the boot protocol, and the run loop around
+//! a CPU engine. It knows neither JSON nor the agent's frames, only the bytes of the agent's port.
+
+mod backends;
+mod board;
+mod boot;
+mod clock;
+mod console_log;
+mod disk;
+mod entropy;
+mod error;
+mod interrupts;
+mod machine;
+
+pub use clock::wall_clock;
+pub use disk::DiskImage;
+pub use error::{CrashReason, MachineError};
+pub use machine::{Machine, MachineConfig, Progress};
+pub use wasm_sandbox_vcpu::Statistics;
+pub use wasm_sandbox_vcpu::v86::V86Module;

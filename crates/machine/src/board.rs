@@ -1,0 +1,293 @@
+//! The mainboard: the one place with port numbers, addresses and interrupt lines.
+//!
+//! A PC without firmware, PCI, keyboard and screen: timer, real-time clock and serial port where
+//! every PC has them, and virtio devices on memory-mapped transports that the kernel learns of from
+//! its command line.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use wasm_sandbox_devices::pit::Pit;
+use wasm_sandbox_devices::rtc::Rtc;
+use wasm_sandbox_devices::uart::Uart;
+use wasm_sandbox_devices::virtio::block::Block;
+use wasm_sandbox_devices::virtio::console::Console;
+use wasm_sandbox_devices::virtio::mmio::VirtioMmio;
+use wasm_sandbox_devices::virtio::rng::Rng;
+use wasm_sandbox_devices::{Context, Device, GuestMemory, VmTime, system_control};
+use wasm_sandbox_vcpu::{Bus, InterruptChanges, WrittenRanges};
+
+use crate::backends::{DiskBackend, EntropyBackend};
+use crate::clock::{Clock, wall_clock};
+use crate::disk::DiskImage;
+use crate::entropy::HostEntropy;
+use crate::interrupts::InterruptLines;
+
+/// Name of the virtio console port the agent listens at.
+const AGENT_PORT_NAME: &str = "org.wasm-sandbox.agent";
+/// Console ports: the kernel's console and the agent's channel.
+const CONSOLE_PORT: u32 = 0;
+const AGENT_PORT: u32 = 1;
+
+// I/O ports (IBM PC/AT technical reference).
+const PIT_FIRST: u16 = 0x40;
+const PIT_LAST: u16 = 0x43;
+const SYSTEM_CONTROL: u16 = 0x61;
+const KEYBOARD_COMMAND: u16 = 0x64;
+const RTC_FIRST: u16 = 0x70;
+const RTC_LAST: u16 = 0x71;
+const FAST_RESET: u16 = 0x92;
+const UART_FIRST: u16 = 0x3F8;
+const UART_LAST: u16 = 0x3FF;
+const RESET_CONTROL: u16 = 0xCF9;
+
+/// Keyboard controller command "pulse output bit 0", which is the CPU's reset.
+const PULSE_RESET: u8 = 0xFE;
+/// Bit 0 of port 0x92 resets the CPU; bit 2 of port 0xCF9 resets everything.
+const FAST_RESET_BIT: u8 = 1 << 0;
+const RESET_CONTROL_BIT: u8 = 1 << 2;
+
+const PIT_IRQ: u8 = 0;
+const UART_IRQ: u8 = 4;
+const RTC_IRQ: u8 = 8;
+
+/// Above the largest RAM (2 GiB), below the interrupt controllers of a PC (0xFEC00000).
+const MMIO_BASE: u64 = 0xD000_0000;
+/// Address space of one virtio transport.
+const MMIO_STRIDE: u64 = 0x1000;
+/// Interrupt lines of the virtio transports, by slot: lines nothing else in a PC needs.
+const MMIO_IRQS: [u8; 3] = [5, 10, 11];
+
+/// Everything of the machine outside the CPU and its RAM.
+pub(crate) struct Board {
+    clock: Clock,
+    entropy: HostEntropy,
+    lines: InterruptLines,
+    reset_requested: bool,
+    pit: Pit,
+    system_control_latch: u8,
+    rtc: Rtc,
+    uart: Uart,
+    console: VirtioMmio<Console>,
+    disk: VirtioMmio<Block<DiskBackend>>,
+    rng: VirtioMmio<Rng<EntropyBackend>>,
+}
+
+impl Board {
+    /// A board whose clock stands at power-on.
+    pub(crate) fn new(disk: DiskImage) -> Self {
+        let unix_nanoseconds = i128::try_from(wall_clock().as_nanos()).unwrap_or(i128::MAX);
+        Self {
+            clock: Clock::stopped_at(VmTime::ZERO),
+            entropy: HostEntropy::new(),
+            lines: InterruptLines::default(),
+            reset_requested: false,
+            pit: Pit::new(),
+            system_control_latch: 0,
+            rtc: Rtc::new(unix_nanoseconds),
+            uart: Uart::new(),
+            console: VirtioMmio::new(console()),
+            disk: VirtioMmio::new(Block::new(DiskBackend::new(disk))),
+            rng: VirtioMmio::new(Rng::new(EntropyBackend::new())),
+        }
+    }
+
+    /// What the kernel's command line must say for it to find the virtio devices.
+    pub(crate) fn command_line() -> String {
+        let mut text = String::new();
+        for (slot, irq) in MMIO_IRQS.iter().enumerate() {
+            let address = MMIO_BASE + slot as u64 * MMIO_STRIDE;
+            // Writing to a String cannot fail.
+            let _ = write!(text, " virtio_mmio.device={MMIO_STRIDE}@{address:#x}:{irq}");
+        }
+        text
+    }
+
+    /// The machine's clock.
+    pub(crate) fn clock(&mut self) -> &mut Clock {
+        &mut self.clock
+    }
+
+    /// Whether the guest asked for a reset.
+    pub(crate) fn reset_requested(&self) -> bool {
+        self.reset_requested
+    }
+
+    /// Bytes for the agent; they are delivered when the guest has room.
+    pub(crate) fn send_to_agent(&mut self, bytes: &[u8]) {
+        self.console.device_mut().push_input(AGENT_PORT, bytes);
+    }
+
+    /// Takes what the agent has sent.
+    pub(crate) fn take_from_agent(&mut self) -> Vec<u8> {
+        self.console.device_mut().take_output(AGENT_PORT)
+    }
+
+    /// Takes what the kernel has written to its consoles.
+    pub(crate) fn take_console_output(&mut self) -> Vec<u8> {
+        let mut output = self.uart.take_output();
+        output.extend(self.console.device_mut().take_output(CONSOLE_PORT));
+        output
+    }
+
+    /// The chip at an I/O port with the offset in it and its interrupt line.
+    fn port(&mut self, port: u16) -> Option<(&mut dyn Device, u16, u8)> {
+        match port {
+            PIT_FIRST..=PIT_LAST => Some((&mut self.pit, port - PIT_FIRST, PIT_IRQ)),
+            RTC_FIRST..=RTC_LAST => Some((&mut self.rtc, port - RTC_FIRST, RTC_IRQ)),
+            UART_FIRST..=UART_LAST => Some((&mut self.uart, port - UART_FIRST, UART_IRQ)),
+            _ => None,
+        }
+    }
+
+    /// The chip at an address outside RAM, likewise.
+    fn mmio(&mut self, address: u64) -> Option<(&mut dyn Device, u32, u8)> {
+        let offset = address.checked_sub(MMIO_BASE)?;
+        let slot = usize::try_from(offset / MMIO_STRIDE).ok()?;
+        let irq = *MMIO_IRQS.get(slot)?;
+        let device: &mut dyn Device = match slot {
+            0 => &mut self.console,
+            1 => &mut self.disk,
+            _ => &mut self.rng,
+        };
+        Some((device, (offset % MMIO_STRIDE) as u32, irq))
+    }
+
+    /// All chips with their interrupt lines.
+    fn chips(&mut self) -> [(&mut dyn Device, u8); 6] {
+        let [console_irq, disk_irq, rng_irq] = MMIO_IRQS;
+        [
+            (&mut self.pit, PIT_IRQ),
+            (&mut self.rtc, RTC_IRQ),
+            (&mut self.uart, UART_IRQ),
+            (&mut self.console, console_irq),
+            (&mut self.disk, disk_irq),
+            (&mut self.rng, rng_irq),
+        ]
+    }
+
+    fn read_byte(&mut self, port: u16, context: &mut Context<'_>) -> u8 {
+        if let Some((device, offset, irq)) = self.port(port) {
+            let mut data = [0xFF];
+            device.read(offset.into(), &mut data, context);
+            let level = device.interrupt();
+            self.lines.set(irq, level);
+            return data[0];
+        }
+        match port {
+            SYSTEM_CONTROL => system_control::read(self.system_control_latch, &self.pit, context.now),
+            // No keyboard: its controller is idle.
+            KEYBOARD_COMMAND => 0,
+            _ => 0xFF,
+        }
+    }
+
+    fn write_byte(&mut self, port: u16, value: u8, context: &mut Context<'_>) {
+        if let Some((device, offset, irq)) = self.port(port) {
+            device.write(offset.into(), &[value], context);
+            let level = device.interrupt();
+            self.lines.set(irq, level);
+            return;
+        }
+        match port {
+            SYSTEM_CONTROL => {
+                self.system_control_latch = system_control::write(value, &mut self.pit, context.now);
+            }
+            KEYBOARD_COMMAND if value == PULSE_RESET => self.reset_requested = true,
+            FAST_RESET if value & FAST_RESET_BIT != 0 => self.reset_requested = true,
+            RESET_CONTROL if value & RESET_CONTROL_BIT != 0 => self.reset_requested = true,
+            _ => {}
+        }
+    }
+
+    fn context<'a>(&self, ram: &'a mut [u8]) -> Context<'a> {
+        Context { now: self.clock.now(), memory: GuestMemory::new(ram) }
+    }
+}
+
+fn console() -> Console {
+    Console::new(&["console", AGENT_PORT_NAME])
+}
+
+/// Hands what devices wrote to RAM on to the CPU.
+fn note_written(context: &mut Context<'_>, written: &mut WrittenRanges) {
+    for range in context.memory.take_written() {
+        written.push(range);
+    }
+}
+
+impl Bus for Board {
+    fn now(&mut self) -> u64 {
+        self.clock.now().as_nanos()
+    }
+
+    fn random(&mut self) -> u32 {
+        self.entropy.next_u32()
+    }
+
+    fn port_read(&mut self, port: u16, data: &mut [u8], ram: &mut [u8], written: &mut WrittenRanges) {
+        let mut context = self.context(ram);
+        for (byte, port) in data.iter_mut().zip(port..) {
+            *byte = self.read_byte(port, &mut context);
+        }
+        note_written(&mut context, written);
+    }
+
+    fn port_write(&mut self, port: u16, data: &[u8], ram: &mut [u8], written: &mut WrittenRanges) {
+        let mut context = self.context(ram);
+        for (byte, port) in data.iter().zip(port..) {
+            self.write_byte(port, *byte, &mut context);
+        }
+        note_written(&mut context, written);
+    }
+
+    fn mmio_read(&mut self, address: u64, data: &mut [u8], ram: &mut [u8], written: &mut WrittenRanges) {
+        let mut context = self.context(ram);
+        let Some((device, offset, irq)) = self.mmio(address) else { return data.fill(0xFF) };
+        device.read(offset, data, &mut context);
+        let level = device.interrupt();
+        self.lines.set(irq, level);
+        note_written(&mut context, written);
+    }
+
+    fn mmio_write(&mut self, address: u64, data: &[u8], ram: &mut [u8], written: &mut WrittenRanges) {
+        let mut context = self.context(ram);
+        let Some((device, offset, irq)) = self.mmio(address) else { return };
+        device.write(offset, data, &mut context);
+        let level = device.interrupt();
+        self.lines.set(irq, level);
+        note_written(&mut context, written);
+    }
+
+    fn advance(&mut self, ram: &mut [u8], written: &mut WrittenRanges) -> Option<Duration> {
+        let mut context = self.context(ram);
+        let now = context.now;
+        let mut next: Option<VmTime> = None;
+        let mut levels = [(0, false, false); 6];
+        for ((device, irq), level) in self.chips().into_iter().zip(&mut levels) {
+            device.advance(&mut context);
+            let mut dipped = !device.interrupt();
+            while device.deadline().is_some_and(|deadline| deadline <= now) {
+                device.advance(&mut context);
+                dipped |= !device.interrupt();
+            }
+            *level = (irq, dipped, device.interrupt());
+            next = [next, device.deadline()].into_iter().flatten().min();
+        }
+        for (irq, dipped, level) in levels {
+            if dipped {
+                self.lines.set(irq, false);
+            }
+            self.lines.set(irq, level);
+        }
+        note_written(&mut context, written);
+        if self.lines.pending() {
+            return Some(Duration::ZERO);
+        }
+        next.map(|deadline| deadline - now)
+    }
+
+    fn take_interrupt_changes(&mut self) -> InterruptChanges {
+        self.lines.take_changes()
+    }
+}

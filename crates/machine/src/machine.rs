@@ -1,0 +1,112 @@
+//! A machine from power-on to its end.
+
+use std::time::Duration;
+
+use wasm_sandbox_devices::GuestMemory;
+use wasm_sandbox_vcpu::v86::{V86, V86Module};
+use wasm_sandbox_vcpu::{CpuEngine, Slice, Statistics};
+
+use crate::board::Board;
+use crate::boot::{self, BootSource};
+use crate::console_log::ConsoleLog;
+use crate::disk::DiskImage;
+use crate::error::{CrashReason, MachineError};
+
+/// What a machine is made of.
+pub struct MachineConfig<'a> {
+    /// The CPU engine's code.
+    pub engine: &'a V86Module,
+    /// RAM in bytes.
+    pub ram_bytes: u64,
+    /// `vmlinux`.
+    pub kernel: &'a [u8],
+    /// The initial RAM file system.
+    pub initrd: &'a [u8],
+    /// The root disk.
+    pub disk: DiskImage,
+    /// Whether the kernel is to log more than problems.
+    pub verbose: bool,
+}
+
+/// How a slice of execution ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// There is more to do at once.
+    Ran,
+    /// The guest waits. Nothing happens before this much time (`None`: for ever), unless something
+    /// is sent to it.
+    Idle(Option<Duration>),
+}
+
+/// A running machine.
+pub struct Machine {
+    vcpu: Box<dyn CpuEngine<Board>>,
+    console: ConsoleLog,
+}
+
+/// Time runs by the TSC, which is exact, so nothing needs to be calibrated; a panic resets the
+/// machine at once, which the host sees.
+const COMMAND_LINE: &str = "console=hvc0 earlycon=uart8250,io,0x3f8 reboot=k panic=-1 tsc=reliable \
+                            no_timer_check lpj=1000000 rdinit=/init";
+
+impl Machine {
+    /// Powers a machine on: its kernel is in RAM, and the CPU at its first instruction.
+    ///
+    /// # Errors
+    /// [`MachineError`], except [`MachineError::Crashed`].
+    pub fn boot(config: MachineConfig<'_>) -> Result<Self, MachineError> {
+        let MachineConfig { engine, ram_bytes, kernel, initrd, disk, verbose } = config;
+        let mut vcpu: Box<dyn CpuEngine<Board>> = Box::new(V86::new(engine, ram_bytes, Board::new(disk))?);
+        let loglevel = if verbose { 7 } else { 4 };
+        let command_line = format!("{COMMAND_LINE} loglevel={loglevel}{}", Board::command_line());
+        let (ram, _) = vcpu.ram_and_bus();
+        let source = BootSource { kernel, initrd, command_line: &command_line };
+        let registers = boot::load(source, &mut GuestMemory::new(ram))?;
+        vcpu.set_boot_registers(registers)?;
+        vcpu.bus().clock().start();
+        Ok(Self { vcpu, console: ConsoleLog::default() })
+    }
+
+    /// Runs for about a millisecond, or less if the guest waits.
+    ///
+    /// # Errors
+    /// [`MachineError::Crashed`]: the machine went down.
+    pub fn run(&mut self) -> Result<Progress, MachineError> {
+        let slice = self.vcpu.run();
+        let bus = self.vcpu.bus();
+        self.console.add(&bus.take_console_output());
+        if bus.reset_requested() {
+            let reason = match self.console.panic_message() {
+                Some(message) => CrashReason::KernelPanic(message),
+                None => CrashReason::Reset,
+            };
+            return Err(MachineError::Crashed(reason));
+        }
+        match slice? {
+            Slice::Ran => Ok(Progress::Ran),
+            Slice::Idle(Some(Duration::ZERO)) => Ok(Progress::Ran),
+            Slice::Idle(wait) => Ok(Progress::Idle(wait)),
+            Slice::Halted => Err(MachineError::Crashed(CrashReason::Halted)),
+        }
+    }
+
+    /// Sends bytes to the agent's port.
+    pub fn send_to_agent(&mut self, bytes: &[u8]) {
+        self.vcpu.bus().send_to_agent(bytes);
+    }
+
+    /// Takes the bytes the agent has sent.
+    pub fn take_from_agent(&mut self) -> Vec<u8> {
+        self.vcpu.bus().take_from_agent()
+    }
+
+    /// Counters since power-on.
+    pub fn statistics(&self) -> Statistics {
+        self.vcpu.statistics()
+    }
+
+    /// The CPU engine's name.
+    pub fn engine_name(&self) -> &'static str {
+        self.vcpu.name()
+    }
+}

@@ -1,0 +1,65 @@
+//! Frames to and from the agent, over the machine's byte stream.
+
+use wasm_sandbox_protocol::agent::{AgentToHost, Decoder, FrameError, HostToAgent, OperationId, encode};
+
+/// The host's end of the conversation with the agent.
+#[derive(Default)]
+pub(crate) struct Channel {
+    outgoing: Vec<u8>,
+    decoder: Decoder,
+    last_operation: u32,
+}
+
+impl Channel {
+    /// An operation identifier that has not been used for a long time.
+    pub(crate) fn next_operation(&mut self) -> OperationId {
+        self.last_operation = self.last_operation.wrapping_add(1);
+        OperationId(self.last_operation)
+    }
+
+    /// Queues `frame` for the agent.
+    pub(crate) fn send(&mut self, frame: &HostToAgent<'_>) {
+        if let Err(error) = encode(frame, &mut self.outgoing) {
+            // Handlers bound what they put into a frame; the agent's silence ends in a time limit.
+            tracing::error!(%error, "a frame for the agent was dropped");
+        }
+    }
+
+    /// Takes the bytes that wait to go to the machine.
+    pub(crate) fn take_outgoing(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.outgoing)
+    }
+
+    /// Adds bytes that came from the machine.
+    pub(crate) fn receive(&mut self, bytes: &[u8]) {
+        self.decoder.feed(bytes);
+    }
+
+    /// The next frame from the agent.
+    ///
+    /// # Errors
+    /// The guest writes what is no frame: whatever runs there now, it is not the agent.
+    pub(crate) fn next_frame(&mut self) -> Result<Option<AgentToHost<'static>>, FrameError> {
+        Ok(self.decoder.next_frame::<AgentToHost<'_>>()?.map(into_owned))
+    }
+}
+
+/// Copies what a frame borrows from the decoder, so that handlers may send while they look at it.
+fn into_owned(frame: AgentToHost<'_>) -> AgentToHost<'static> {
+    match frame {
+        AgentToHost::Output { op, stream, data } => {
+            AgentToHost::Output { op, stream, data: data.into_owned() }
+        }
+        AgentToHost::FileData { op, data } => AgentToHost::FileData { op, data: data.into_owned() },
+        AgentToHost::Ready(ready) => AgentToHost::Ready(ready),
+        AgentToHost::Pong { token } => AgentToHost::Pong { token },
+        AgentToHost::Started { op, pid } => AgentToHost::Started { op, pid },
+        AgentToHost::Exited(exited) => AgentToHost::Exited(exited),
+        AgentToHost::Credit { op, bytes } => AgentToHost::Credit { op, bytes },
+        AgentToHost::FileEnd(end) => AgentToHost::FileEnd(end),
+        AgentToHost::Done { op } => AgentToHost::Done { op },
+        AgentToHost::StatusReport(report) => AgentToHost::StatusReport(report),
+        AgentToHost::Failed(failure) => AgentToHost::Failed(failure),
+        AgentToHost::ProtocolError { message } => AgentToHost::ProtocolError { message },
+    }
+}

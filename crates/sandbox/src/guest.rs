@@ -1,0 +1,150 @@
+//! A living guest: the machine and the conversation with its agent.
+
+use std::time::{Duration, Instant};
+
+use wasm_sandbox_machine::{CrashReason, Machine, MachineConfig, MachineError, Progress};
+use wasm_sandbox_protocol::agent::{
+    AgentToHost, Bytes, HostToAgent, OperationId, PROTOCOL_VERSION, Ready,
+};
+
+use crate::channel::Channel;
+use crate::config::SandboxConfig;
+
+/// A guest that has not reported itself after this time never will; a cold boot takes seconds even on
+/// a busy host.
+const BOOT_LIMIT: Duration = Duration::from_secs(120);
+/// Bytes of host randomness a guest gets when it is up.
+const SEED_BYTES: usize = 64;
+
+/// Why a guest is gone.
+#[derive(Debug)]
+pub(crate) enum GuestError {
+    /// It went down; a fresh one may do better.
+    Crashed(String),
+    /// This host cannot run it.
+    Unusable(MachineError),
+}
+
+impl From<MachineError> for GuestError {
+    fn from(error: MachineError) -> Self {
+        match error {
+            MachineError::Crashed(reason) => Self::Crashed(reason.to_string()),
+            other => Self::Unusable(other),
+        }
+    }
+}
+
+/// The machine with its agent.
+pub(crate) struct Guest {
+    machine: Machine,
+    pub(crate) channel: Channel,
+    ready: Option<Ready>,
+    started: Instant,
+}
+
+impl Guest {
+    /// Powers a machine on; its agent reports later.
+    pub(crate) fn boot(config: &SandboxConfig) -> Result<Self, GuestError> {
+        let machine = Machine::boot(MachineConfig {
+            engine: &config.engine,
+            ram_bytes: config.memory_limit_bytes,
+            kernel: config.image.kernel,
+            initrd: config.image.initrd,
+            disk: config.image.disk.clone(),
+            verbose: config.kernel_log,
+        })?;
+        Ok(Self { machine, channel: Channel::default(), ready: None, started: Instant::now() })
+    }
+
+    /// Who the agent said it is; `None` while the guest boots.
+    pub(crate) fn ready(&self) -> Option<&Ready> {
+        self.ready.as_ref()
+    }
+
+    /// When the machine was powered on.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Guest instructions executed so far.
+    pub(crate) fn instructions(&self) -> u64 {
+        self.machine.statistics().instructions
+    }
+
+    /// The CPU engine's name.
+    pub(crate) fn engine_name(&self) -> &'static str {
+        self.machine.engine_name()
+    }
+
+    /// Lets the guest run for about a millisecond, or less if it waits.
+    pub(crate) fn run(&mut self) -> Result<Progress, GuestError> {
+        let outgoing = self.channel.take_outgoing();
+        if !outgoing.is_empty() {
+            self.machine.send_to_agent(&outgoing);
+        }
+        let progress = self.machine.run()?;
+        let incoming = self.machine.take_from_agent();
+        self.channel.receive(&incoming);
+        if self.ready.is_none() && self.started.elapsed() > BOOT_LIMIT {
+            return Err(GuestError::Crashed(format!(
+                "the guest's agent did not report within {} s of power-on",
+                BOOT_LIMIT.as_secs()
+            )));
+        }
+        Ok(progress)
+    }
+
+    /// The next frame that belongs to an operation.
+    pub(crate) fn next_frame(&mut self) -> Result<Option<AgentToHost<'static>>, GuestError> {
+        let garbled = |error| GuestError::Crashed(format!("the guest's agent garbles its frames ({error})"));
+        while let Some(frame) = self.channel.next_frame().map_err(garbled)? {
+            match frame {
+                AgentToHost::Ready(ready) => self.greet(ready)?,
+                AgentToHost::Pong { .. } => {}
+                AgentToHost::ProtocolError { message } => {
+                    tracing::warn!(target: "agent", "{message}");
+                }
+                frame => return Ok(Some(frame)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn greet(&mut self, ready: Ready) -> Result<(), GuestError> {
+        if ready.protocol_version != PROTOCOL_VERSION {
+            return Err(GuestError::Unusable(MachineError::Kernel(format!(
+                "its agent speaks version {} of the protocol, this program version {PROTOCOL_VERSION}",
+                ready.protocol_version
+            ))));
+        }
+        if self.ready.is_some() {
+            return Err(GuestError::Crashed("the guest's agent died and was started again".into()));
+        }
+        let wall_clock_ns = u64::try_from(wasm_sandbox_machine::wall_clock().as_nanos()).unwrap_or(u64::MAX);
+        self.channel.send(&HostToAgent::SetClock { wall_clock_ns });
+        let mut seed = [0; SEED_BYTES];
+        match getrandom::fill(&mut seed) {
+            Ok(()) => self.channel.send(&HostToAgent::AddEntropy { data: Bytes::from(&seed[..]) }),
+            Err(error) => tracing::warn!(%error, "the host has no randomness for the guest"),
+        }
+        tracing::debug!(kernel = ready.kernel, uptime_ms = self.started.elapsed().as_millis(), "guest is ready");
+        self.ready = Some(ready);
+        Ok(())
+    }
+
+    /// An identifier for a new operation.
+    pub(crate) fn next_operation(&mut self) -> OperationId {
+        self.channel.next_operation()
+    }
+}
+
+/// The words for a crash in an answer.
+pub(crate) fn crash_message(reason: &str) -> String {
+    format!("the machine went down: {reason}; it is started afresh, in its initial state")
+}
+
+impl From<CrashReason> for GuestError {
+    fn from(reason: CrashReason) -> Self {
+        Self::Crashed(reason.to_string())
+    }
+}

@@ -1,0 +1,86 @@
+//! `read_file`.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use wasm_sandbox_protocol::agent::{AgentToHost, HostToAgent, OperationId, ReadFile as AgentReadFile};
+use wasm_sandbox_protocol::json::{Encoding, ErrorCode, Failure, FileContent, Outcome, ReadFile};
+
+use crate::channel::Channel;
+use crate::operation::{GRACE, Operation, Step};
+
+/// The largest file that is given in one answer.
+const LARGEST_FILE: usize = 512 << 20;
+
+/// A file that is being read.
+pub(crate) struct ReadFileOperation {
+    request: ReadFile,
+    content: Vec<u8>,
+}
+
+impl ReadFileOperation {
+    pub(crate) fn new(request: ReadFile) -> Self {
+        Self { request, content: Vec::new() }
+    }
+
+    fn finish(&mut self) -> Outcome {
+        let bytes = std::mem::take(&mut self.content);
+        let size = bytes.len() as u64;
+        let encoding = self.request.encoding;
+        let content = match encoding {
+            Encoding::Base64 => STANDARD.encode(&bytes),
+            Encoding::Text => match String::from_utf8(bytes) {
+                Ok(text) => text,
+                Err(error) => {
+                    return Outcome::Failure(Failure::new(
+                        ErrorCode::NotUtf8,
+                        format!(
+                            "{} is not UTF-8 text (byte {} of {size}): ask for \"encoding\":\"base64\"",
+                            self.request.path,
+                            error.utf8_error().valid_up_to()
+                        ),
+                    ));
+                }
+            },
+        };
+        Outcome::FileContent(FileContent { content, encoding, size })
+    }
+}
+
+impl Operation for ReadFileOperation {
+    fn start(&mut self, op: OperationId, channel: &mut Channel) -> Step {
+        channel.send(&HostToAgent::ReadFile(AgentReadFile {
+            op,
+            path: self.request.path.as_str().into(),
+            ..AgentReadFile::default()
+        }));
+        Step::Pending
+    }
+
+    fn on_frame(&mut self, frame: AgentToHost<'_>, channel: &mut Channel) -> Step {
+        match frame {
+            AgentToHost::FileData { op, data } => {
+                if self.content.len() + data.len() > LARGEST_FILE {
+                    channel.send(&HostToAgent::Cancel { op });
+                    return Step::failed(Failure::new(
+                        ErrorCode::TooLarge,
+                        format!(
+                            "{} has more than {LARGEST_FILE} bytes: read it in parts, with `dd` for instance",
+                            self.request.path
+                        ),
+                    ));
+                }
+                self.content.extend_from_slice(&data);
+                channel.send(&HostToAgent::Credit { op, bytes: u32::try_from(data.len()).unwrap_or(u32::MAX) });
+                Step::Pending
+            }
+            AgentToHost::FileEnd(_) => Step::Done(self.finish()),
+            _ => Step::Pending,
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        GRACE
+    }
+}

@@ -1,0 +1,95 @@
+//! `write_file`.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use wasm_sandbox_protocol::agent::{
+    AgentToHost, Bytes, HostToAgent, MAX_DATA, OperationId, WriteFile as AgentWriteFile, WriteFlags,
+};
+use wasm_sandbox_protocol::json::{Encoding, ErrorCode, Failure, FileMode, FileWritten, Outcome, WriteFile};
+
+use crate::channel::Channel;
+use crate::operation::{GRACE, Operation, Step};
+use crate::upload::Upload;
+
+/// A file that is being written.
+pub(crate) struct WriteFileOperation {
+    path: String,
+    mode: FileMode,
+    op: OperationId,
+    upload: Option<Upload>,
+    size: usize,
+}
+
+impl WriteFileOperation {
+    /// # Errors
+    /// [`ErrorCode::InvalidBase64`].
+    pub(crate) fn new(request: WriteFile) -> Result<Self, Failure> {
+        let content = match request.encoding {
+            Encoding::Text => request.content.into_bytes(),
+            Encoding::Base64 => STANDARD.decode(&request.content).map_err(|error| {
+                Failure::new(
+                    ErrorCode::InvalidBase64,
+                    format!("`content` is not base64 (RFC 4648, with padding, on one line): {error}"),
+                )
+            })?,
+        };
+        Ok(Self {
+            path: request.path,
+            mode: request.mode.unwrap_or(FileMode::DEFAULT),
+            op: OperationId::default(),
+            size: content.len(),
+            upload: Some(Upload::new(content)),
+        })
+    }
+
+    fn send_content(&mut self, channel: &mut Channel) {
+        let op = self.op;
+        let Some(upload) = &mut self.upload else { return };
+        while let Some(data) = upload.next_piece() {
+            channel.send(&HostToAgent::FileData { op, data: Bytes::from(data) });
+        }
+        if upload.is_finished() {
+            self.upload = None;
+            channel.send(&HostToAgent::FileEnd { op });
+        }
+    }
+}
+
+impl Operation for WriteFileOperation {
+    fn start(&mut self, op: OperationId, channel: &mut Channel) -> Step {
+        self.op = op;
+        let whole = self.upload.take_if(|_| self.size <= MAX_DATA).map(Upload::into_bytes);
+        channel.send(&HostToAgent::WriteFile(AgentWriteFile {
+            op,
+            path: self.path.as_str().into(),
+            mode: Some(self.mode.0 as u16),
+            flags: WriteFlags { atomic: true, ..WriteFlags::default() },
+            last: whole.is_some(),
+            data: whole.map(Bytes::from).unwrap_or_default(),
+        }));
+        self.send_content(channel);
+        Step::Pending
+    }
+
+    fn on_frame(&mut self, frame: AgentToHost<'_>, channel: &mut Channel) -> Step {
+        match frame {
+            AgentToHost::Credit { bytes, .. } => {
+                if let Some(upload) = &mut self.upload {
+                    upload.add_credit(bytes);
+                }
+                self.send_content(channel);
+                Step::Pending
+            }
+            AgentToHost::Done { .. } => {
+                Step::Done(Outcome::FileWritten(FileWritten { size: self.size as u64 }))
+            }
+            _ => Step::Pending,
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        GRACE
+    }
+}

@@ -1,0 +1,320 @@
+//! The thread that owns the machine: it takes requests in order, lets the guest run, and answers.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::time::{Duration, Instant};
+
+use wasm_sandbox_machine::Progress;
+use wasm_sandbox_protocol::agent::{AgentToHost, HostToAgent, OperationId};
+use wasm_sandbox_protocol::json::{ErrorCode, Failure, Outcome, Request, RequestId, ResetDone, Response};
+
+use crate::config::SandboxConfig;
+use crate::guest::{Guest, GuestError, crash_message};
+use crate::handlers::{
+    HostStatus, ReadFileOperation, ShellOperation, StatusOperation, WriteFileOperation,
+};
+use crate::operation::{Operation, Step, agent_failure, operation_of};
+
+/// Where the answer to a request goes.
+pub(crate) type Reply = Box<dyn FnOnce(Response) + Send>;
+
+/// One request for the worker. Requests that were not understood come along, so that their answers
+/// keep the order.
+pub(crate) struct Job {
+    pub(crate) kind: String,
+    pub(crate) id: Option<RequestId>,
+    pub(crate) request: Result<Request, Failure>,
+    pub(crate) reply: Reply,
+}
+
+/// After so many boots in a row that failed, the machine is not tried again until it is asked for.
+const BOOT_ATTEMPTS: u32 = 3;
+
+/// A request under way.
+struct Current {
+    kind: String,
+    id: Option<RequestId>,
+    reply: Reply,
+    op: OperationId,
+    operation: Box<dyn Operation>,
+    last_sign: Instant,
+}
+
+/// The machine, or why there is none.
+enum State {
+    /// Powered on; boots or is ready.
+    Up(Box<Guest>),
+    /// Could not be brought up.
+    Down(Failure),
+}
+
+pub(crate) struct Worker {
+    config: SandboxConfig,
+    jobs: Receiver<Job>,
+    queue: VecDeque<Job>,
+    state: State,
+    current: Option<Current>,
+    /// A reset that waits for the fresh machine to be ready.
+    resetting: Option<(Job, Instant)>,
+    /// The machine was replaced without being asked; the next answer says so.
+    restarted: bool,
+    restarts: u64,
+    failed_boots: u32,
+    disconnected: bool,
+}
+
+impl Worker {
+    /// A worker for a machine that was just powered on.
+    pub(crate) fn new(config: SandboxConfig, jobs: Receiver<Job>, guest: Guest) -> Self {
+        Self {
+            config,
+            jobs,
+            queue: VecDeque::new(),
+            state: State::Up(Box::new(guest)),
+            current: None,
+            resetting: None,
+            restarted: false,
+            restarts: 0,
+            failed_boots: 0,
+            disconnected: false,
+        }
+    }
+
+    /// Works until the last handle is gone and everything is answered.
+    pub(crate) fn run(mut self) {
+        loop {
+            self.receive_jobs();
+            self.start_jobs();
+            if self.disconnected && self.is_idle() {
+                break;
+            }
+            let wait = match self.run_guest() {
+                Ok(Progress::Ran) => continue,
+                Ok(Progress::Idle(wait)) => wait,
+                Err(error) => {
+                    self.guest_is_gone(error);
+                    continue;
+                }
+            };
+            self.sleep(wait);
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.current.is_none() && self.resetting.is_none()
+    }
+
+    fn receive_jobs(&mut self) {
+        loop {
+            match self.jobs.try_recv() {
+                Ok(job) => self.queue.push_back(job),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => {
+                    self.disconnected = true;
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Sleeps until something can happen: the guest's next timer, an agent that is silent for too
+    /// long, a new request.
+    fn sleep(&mut self, wait: Option<Duration>) {
+        let patience = self.current.as_ref().map(|current| {
+            current.operation.patience().saturating_sub(current.last_sign.elapsed())
+        });
+        let wait = match (wait, patience) {
+            (Some(a), Some(b)) => a.min(b),
+            (Some(one), None) | (None, Some(one)) => one,
+            (None, None) => LONGEST_SLEEP,
+        };
+        if self.disconnected {
+            std::thread::sleep(wait.min(LONGEST_SLEEP));
+            return;
+        }
+        match self.jobs.recv_timeout(wait.min(LONGEST_SLEEP)) {
+            Ok(job) => self.queue.push_back(job),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => self.disconnected = true,
+        }
+    }
+
+    /// Starts requests until one has to wait for the guest.
+    fn start_jobs(&mut self) {
+        while self.current.is_none() && self.resetting.is_none() {
+            let ready = matches!(&self.state, State::Up(guest) if guest.ready().is_some());
+            let needs_guest = self.queue.front().is_some_and(|job| job.request.is_ok());
+            let is_reset = self.queue.front().is_some_and(|job| matches!(job.request, Ok(Request::Reset(_))));
+            let may_start = ready || !needs_guest || is_reset || matches!(self.state, State::Down(_));
+            let Some(job) = self.queue.pop_front_if(|_| may_start) else { break };
+            self.start(job);
+        }
+    }
+
+    fn start(&mut self, job: Job) {
+        let Job { kind, id, request, reply } = job;
+        let request = match request {
+            Ok(Request::Reset(reset)) => {
+                let job = Job { kind, id, request: Ok(Request::Reset(reset)), reply };
+                self.resetting = Some((job, Instant::now()));
+                self.failed_boots = 0;
+                self.boot();
+                return;
+            }
+            Ok(request) => request,
+            Err(failure) => return self.answer(kind, id, Outcome::Failure(failure), reply),
+        };
+        let State::Up(guest) = &mut self.state else {
+            let State::Down(failure) = &self.state else { return };
+            let failure = failure.clone();
+            return self.answer(kind, id, Outcome::Failure(failure), reply);
+        };
+        let operation: Result<Box<dyn Operation>, Failure> = match request {
+            Request::Shell(shell) => Ok(Box::new(ShellOperation::new(shell))),
+            Request::WriteFile(write) => WriteFileOperation::new(write).map(|operation| Box::new(operation) as _),
+            Request::ReadFile(read) => Ok(Box::new(ReadFileOperation::new(read))),
+            Request::Status(_) => {
+                let host = host_status(&self.config, guest, self.restarts);
+                Ok(Box::new(StatusOperation::new(host)))
+            }
+            Request::Reset(_) => return,
+        };
+        let mut operation = match operation {
+            Ok(operation) => operation,
+            Err(failure) => return self.answer(kind, id, Outcome::Failure(failure), reply),
+        };
+        let op = guest.next_operation();
+        match operation.start(op, &mut guest.channel) {
+            Step::Pending => {
+                self.current = Some(Current { kind, id, reply, op, operation, last_sign: Instant::now() });
+            }
+            Step::Done(outcome) => self.answer(kind, id, outcome, reply),
+        }
+    }
+
+    /// Runs the guest for a slice and carries its frames to the request under way.
+    fn run_guest(&mut self) -> Result<Progress, GuestError> {
+        let State::Up(guest) = &mut self.state else { return Ok(Progress::Idle(None)) };
+        let progress = guest.run()?;
+        while let State::Up(guest) = &mut self.state {
+            let Some(frame) = guest.next_frame()? else { break };
+            self.dispatch(frame);
+        }
+        self.finish_reset();
+        if let Some(current) = &self.current {
+            let patience = current.operation.patience();
+            if current.last_sign.elapsed() > patience {
+                return Err(GuestError::Crashed(format!(
+                    "the guest's agent did not answer within {} ms",
+                    patience.as_millis()
+                )));
+            }
+        }
+        Ok(progress)
+    }
+
+    fn dispatch(&mut self, frame: AgentToHost<'static>) {
+        let State::Up(guest) = &mut self.state else { return };
+        let Some(mut current) = self.current.take_if(|current| operation_of(&frame) == Some(current.op)) else {
+            return give_back_credit(&frame, guest);
+        };
+        let step = match frame {
+            AgentToHost::Failed(failure) => Step::failed(agent_failure(failure)),
+            frame => current.operation.on_frame(frame, &mut guest.channel),
+        };
+        match step {
+            Step::Pending => {
+                current.last_sign = Instant::now();
+                self.current = Some(current);
+            }
+            Step::Done(outcome) => self.answer(current.kind, current.id, outcome, current.reply),
+        }
+    }
+
+    fn finish_reset(&mut self) {
+        let ready = matches!(&self.state, State::Up(guest) if guest.ready().is_some());
+        if !ready {
+            return;
+        }
+        self.failed_boots = 0;
+        if let Some((job, since)) = self.resetting.take() {
+            // Whoever asks for the initial state need not hear that he has it.
+            self.restarted = false;
+            let duration_ms = since.elapsed().as_millis() as u64;
+            self.answer(job.kind, job.id, Outcome::ResetDone(ResetDone { duration_ms }), job.reply);
+        }
+    }
+
+    fn guest_is_gone(&mut self, error: GuestError) {
+        let (message, usable) = match error {
+            GuestError::Crashed(reason) => (crash_message(&reason), true),
+            GuestError::Unusable(error) => (error.to_string(), false),
+        };
+        tracing::warn!("{message}");
+        let was_ready = matches!(&self.state, State::Up(guest) if guest.ready().is_some());
+        if let Some(current) = self.current.take() {
+            let failure = current.operation.on_crash(message.clone());
+            self.answer(current.kind, current.id, Outcome::Failure(failure), current.reply);
+        }
+        self.restarted = true;
+        self.restarts += 1;
+        self.failed_boots = if was_ready { 0 } else { self.failed_boots + 1 };
+        if usable && self.failed_boots < BOOT_ATTEMPTS {
+            self.boot();
+        } else {
+            self.go_down(message);
+        }
+    }
+
+    fn boot(&mut self) {
+        // The old machine's memory is free before the new one's is taken.
+        self.state = State::Down(Failure::new(ErrorCode::Internal, "the machine is being replaced"));
+        match Guest::boot(&self.config) {
+            Ok(guest) => self.state = State::Up(Box::new(guest)),
+            Err(GuestError::Crashed(message)) => self.go_down(message),
+            Err(GuestError::Unusable(error)) => self.go_down(error.to_string()),
+        }
+    }
+
+    fn go_down(&mut self, message: String) {
+        let failure = Failure::new(
+            ErrorCode::Internal,
+            format!("the machine cannot be brought up ({message}); `reset` tries again, --verbose shows the kernel's log"),
+        );
+        self.state = State::Down(failure.clone());
+        if let Some((job, _)) = self.resetting.take() {
+            self.answer(job.kind, job.id, Outcome::Failure(failure), job.reply);
+        }
+    }
+
+    fn answer(&mut self, kind: String, id: Option<RequestId>, outcome: Outcome, reply: Reply) {
+        let crashed =
+            matches!(&outcome, Outcome::Failure(failure) if failure.error_code == ErrorCode::MachineCrashed);
+        // The answer that reports the crash is not the one that reports the restart.
+        let restarted = !crashed && std::mem::take(&mut self.restarted);
+        reply(Response { restarted, ..Response::new(kind, id, outcome) });
+    }
+}
+
+/// Upper bound of every sleep.
+const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
+
+fn host_status(config: &SandboxConfig, guest: &Guest, restarts: u64) -> HostStatus {
+    HostStatus {
+        uptime_ms: guest.started().elapsed().as_millis() as u64,
+        memory_limit_bytes: config.memory_limit_bytes,
+        instructions: guest.instructions(),
+        engine: guest.engine_name().to_owned(),
+        image: config.image.name.clone(),
+        kernel: guest.ready().map(|ready| ready.kernel.clone()).unwrap_or_default(),
+        restarts,
+    }
+}
+
+/// Output that nobody waits for any more must not stop its writer.
+fn give_back_credit(frame: &AgentToHost<'_>, guest: &mut Guest) {
+    if let AgentToHost::Output { op, data, .. } | AgentToHost::FileData { op, data } = frame {
+        let bytes = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        guest.channel.send(&HostToAgent::Credit { op: *op, bytes });
+    }
+}
