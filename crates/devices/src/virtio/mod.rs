@@ -4,19 +4,23 @@
 //! implements [`VirtioDevice`] and sees requests only through [`Rings`]. Requests are completed
 //! while the driver's notification is handled; nothing runs in between.
 
+pub mod block;
 mod chain;
 pub mod console;
 pub mod mmio;
 mod queue;
+pub mod rng;
 #[cfg(test)]
 mod test_driver;
 
 use crate::{GuestMemory, RestoreError};
 
+pub use block::{Block, BlockBackend, BlockConfig, BlockError};
 pub use chain::{Chain, Segment, Segments};
 pub use console::{Console, ConsoleState, PortConfig, PortState};
 pub use mmio::{MmioState, VirtioMmio};
 pub use queue::{Queue, QueueError, QueueState};
+pub use rng::{EntropySource, Rng};
 
 /// Feature bits of all devices (chapter 6).
 pub mod features {
