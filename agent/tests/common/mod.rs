@@ -1,0 +1,275 @@
+//! A host for an agent that runs natively, over a Unix socket in place of the virtio port.
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use wasm_sandbox_protocol::agent::*;
+
+/// An agent and the connection to it.
+pub struct Agent {
+    child: Child,
+    stream: UnixStream,
+    decoder: Decoder,
+    next_op: u32,
+    pub directory: tempfile::TempDir,
+    cgroup: Option<PathBuf>,
+    pub ready: Ready,
+}
+
+/// A frame that does not borrow.
+pub type Frame = AgentToHost<'static>;
+
+/// Everything about a program that ended.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+    pub exited: Option<Exited>,
+}
+
+impl Outcome {
+    pub fn status(&self) -> ExitStatus {
+        self.exited.as_ref().expect("exited").status
+    }
+    pub fn text(&self) -> String {
+        String::from_utf8(self.stdout.clone()).expect("text")
+    }
+}
+
+/// The directory of a cgroup v2 file system that can be written to, if this machine has one.
+pub fn cgroup_root() -> Option<PathBuf> {
+    let root = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map(PathBuf::from);
+    root.into_iter().find(|root| root.join("cgroup.controllers").exists())
+}
+
+impl Agent {
+    /// Starts one with control groups where the machine has them.
+    pub fn start() -> Self {
+        static COUNTER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("wasm-sandbox-test-{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
+        Self::start_in(cgroup_root().map(|root| root.join(name)))
+    }
+
+    /// Starts one that has to do without control groups.
+    pub fn start_without_cgroups() -> Self {
+        Self::start_in(None)
+    }
+
+    fn start_in(cgroup: Option<PathBuf>) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let socket = directory.path().join("port");
+        let listener = UnixListener::bind(&socket).expect("a socket");
+        let child = Command::new(env!("CARGO_BIN_EXE_agent"))
+            .args(["serve", "--connect"])
+            .arg(&socket)
+            .arg("--cgroup")
+            .arg(cgroup.as_deref().unwrap_or(Path::new("/nonexistent/cgroup")))
+            .spawn()
+            .expect("the agent starts");
+        let (stream, _) = listener.accept().expect("the agent connects");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time limit");
+        let ready = Ready {
+            protocol_version: 0,
+            agent_version: String::new(),
+            kernel: String::new(),
+            pid: 0,
+            control_groups: false,
+        };
+        let mut agent = Self { child, stream, decoder: Decoder::new(), next_op: 0, directory, cgroup, ready };
+        match agent.receive() {
+            AgentToHost::Ready(ready) => agent.ready = ready,
+            other => panic!("expected Ready, got {other:?}"),
+        }
+        agent
+    }
+
+    pub fn op(&mut self) -> OperationId {
+        self.next_op += 1;
+        OperationId(self.next_op)
+    }
+
+    pub fn path(&self, name: &str) -> String {
+        self.directory.path().join(name).to_str().expect("text").to_owned()
+    }
+
+    pub fn send(&mut self, message: &HostToAgent) {
+        let mut bytes = Vec::new();
+        encode(message, &mut bytes).expect("encodes");
+        self.send_bytes(&bytes);
+    }
+
+    pub fn send_bytes(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("the agent reads");
+    }
+
+    /// The next frame.
+    pub fn receive(&mut self) -> Frame {
+        self.try_receive().expect("a frame in time")
+    }
+
+    /// The next frame, or `None` at the end of the stream or after the time limit.
+    pub fn try_receive(&mut self) -> Option<Frame> {
+        loop {
+            if let Some(frame) = self.decoder.next_frame::<AgentToHost>().expect("a valid frame") {
+                return Some(into_owned(frame));
+            }
+            let mut chunk = [0; 70_000];
+            match self.stream.read(&mut chunk) {
+                Ok(0) | Err(_) => return None,
+                Ok(count) => self.decoder.feed(&chunk[..count]),
+            }
+        }
+    }
+
+    pub fn set_patience(&mut self, limit: Duration) {
+        self.stream.set_read_timeout(Some(limit)).expect("a time limit");
+    }
+
+    /// Runs a program to its end, granting credit for all output.
+    pub fn exec(&mut self, exec: Exec) -> Result<Outcome, Failure> {
+        let op = if exec.op == OperationId(0) { self.op() } else { exec.op };
+        self.send(&HostToAgent::Exec(Exec { op, ..exec }));
+        self.finish(op)
+    }
+
+    /// Runs a command in the shell.
+    pub fn shell(&mut self, command: &str) -> Outcome {
+        self.exec(shell(command)).expect("starts")
+    }
+
+    /// Collects frames of one operation up to its last.
+    pub fn finish(&mut self, op: OperationId) -> Result<Outcome, Failure> {
+        self.finish_all(&[op]).remove(&op).expect("its outcome")
+    }
+
+    pub fn finish_all(&mut self, ops: &[OperationId]) -> HashMap<OperationId, Result<Outcome, Failure>> {
+        let mut running: HashMap<OperationId, Outcome> = ops.iter().map(|op| (*op, Outcome::default())).collect();
+        let mut done = HashMap::new();
+        while !running.is_empty() {
+            match self.receive() {
+                AgentToHost::Output { op, stream, data } => {
+                    let outcome = running.get_mut(&op).expect("an operation under way");
+                    let target = if stream == Stream::Stdout { &mut outcome.stdout } else { &mut outcome.stderr };
+                    target.extend_from_slice(&data);
+                    self.send(&HostToAgent::Credit { op, bytes: data.len() as u32 });
+                }
+                AgentToHost::Exited(exited) => {
+                    let mut outcome = running.remove(&exited.op).expect("an operation under way");
+                    let op = exited.op;
+                    outcome.exited = Some(exited);
+                    done.insert(op, Ok(outcome));
+                }
+                AgentToHost::Failed(failure) => {
+                    running.remove(&failure.op).expect("an operation under way");
+                    done.insert(failure.op, Err(failure));
+                }
+                AgentToHost::Credit { .. } | AgentToHost::Started { .. } => {}
+                other => panic!("unexpected {other:?}"),
+            }
+        }
+        done
+    }
+
+    pub fn write_file(&mut self, request: WriteFile) -> Result<(), Failure> {
+        let op = self.op();
+        self.send(&HostToAgent::WriteFile(WriteFile { op, ..request }));
+        self.done(op)
+    }
+
+    pub fn done(&mut self, op: OperationId) -> Result<(), Failure> {
+        loop {
+            match self.receive() {
+                AgentToHost::Done { op: done } if done == op => return Ok(()),
+                AgentToHost::Failed(failure) if failure.op == op => return Err(failure),
+                AgentToHost::Credit { .. } => {}
+                other => panic!("unexpected {other:?}"),
+            }
+        }
+    }
+
+    pub fn read_file(&mut self, request: ReadFile) -> Result<(Vec<u8>, FileEnd), Failure> {
+        let op = self.op();
+        self.send(&HostToAgent::ReadFile(ReadFile { op, ..request }));
+        let mut content = Vec::new();
+        loop {
+            match self.receive() {
+                AgentToHost::FileData { op, data } => {
+                    content.extend_from_slice(&data);
+                    self.send(&HostToAgent::Credit { op, bytes: data.len() as u32 });
+                }
+                AgentToHost::FileEnd(end) => return Ok((content, end)),
+                AgentToHost::Failed(failure) => return Err(failure),
+                other => panic!("unexpected {other:?}"),
+            }
+        }
+    }
+
+    /// Whether the agent still answers.
+    pub fn answers(&mut self) -> bool {
+        let token = 0xABCD;
+        self.send(&HostToAgent::Ping { token });
+        loop {
+            match self.try_receive() {
+                Some(AgentToHost::Pong { token: got }) => return got == token,
+                Some(_) => {}
+                None => return false,
+            }
+        }
+    }
+
+    /// Whether the agent process itself has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_some()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _closed = self.stream.shutdown(std::net::Shutdown::Both);
+        let _ended = self.child.wait();
+        if let Some(cgroup) = &self.cgroup {
+            let _all = std::fs::write(cgroup.join("cgroup.kill"), "1");
+            for _ in 0..100 {
+                for entry in std::fs::read_dir(cgroup).into_iter().flatten().flatten() {
+                    let _not_a_directory = std::fs::remove_dir(entry.path());
+                }
+                if std::fs::remove_dir(cgroup).is_ok() || !cgroup.exists() {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+    }
+}
+
+/// `sh -c command`.
+pub fn shell(command: &str) -> Exec<'static> {
+    argv(&["/bin/sh", "-c", command])
+}
+
+pub fn argv(words: &[&str]) -> Exec<'static> {
+    Exec { argv: words.iter().map(|word| Bytes::from(word.to_string())).collect(), ..Exec::default() }
+}
+
+fn into_owned(frame: AgentToHost<'_>) -> Frame {
+    match frame {
+        AgentToHost::Output { op, stream, data } => AgentToHost::Output { op, stream, data: data.into_owned() },
+        AgentToHost::FileData { op, data } => AgentToHost::FileData { op, data: data.into_owned() },
+        AgentToHost::Ready(ready) => AgentToHost::Ready(ready),
+        AgentToHost::Pong { token } => AgentToHost::Pong { token },
+        AgentToHost::Started { op, pid } => AgentToHost::Started { op, pid },
+        AgentToHost::Exited(exited) => AgentToHost::Exited(exited),
+        AgentToHost::Credit { op, bytes } => AgentToHost::Credit { op, bytes },
+        AgentToHost::FileEnd(end) => AgentToHost::FileEnd(end),
+        AgentToHost::Done { op } => AgentToHost::Done { op },
+        AgentToHost::StatusReport(report) => AgentToHost::StatusReport(report),
+        AgentToHost::Failed(failure) => AgentToHost::Failed(failure),
+        AgentToHost::ProtocolError { message } => AgentToHost::ProtocolError { message },
+    }
+}
