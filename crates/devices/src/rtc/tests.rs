@@ -91,6 +91,27 @@ fn linux_sets_the_time_half_a_second_before_the_next() {
 }
 
 #[test]
+fn the_divider_can_be_released_before_the_clock_is_started() {
+    let mut rtc = rtc();
+    write(&mut rtc, 0x0B, 0x82);
+    write(&mut rtc, 0x0A, 0x76);
+    rtc.now = millis(3000);
+    write(&mut rtc, 0x0A, 0x26);
+    write(&mut rtc, 0x0B, 0x02);
+    assert_eq!(read(&mut rtc, 0), 0x58);
+    rtc.now = millis(3500);
+    assert_eq!(read(&mut rtc, 0), 0x59);
+    // SET alone leaves the second's phase as it was.
+    write(&mut rtc, 0x0B, 0x82);
+    rtc.now = millis(9000);
+    write(&mut rtc, 0x0B, 0x02);
+    rtc.now = millis(9999);
+    assert_eq!(read(&mut rtc, 0), 0x59);
+    rtc.now = millis(10_000);
+    assert_eq!(read(&mut rtc, 0), 0x00);
+}
+
+#[test]
 fn update_ended_interrupts_each_second_and_waits_for_register_c() {
     let mut rtc = rtc();
     assert_eq!(rtc.chip.deadline(), None);

@@ -90,8 +90,6 @@ pub struct QueueState {
     pub next_available: u16,
     /// Index of the next used entry, modulo 2^16.
     pub next_used: u16,
-    /// `next_used` when the driver was last considered for an interrupt.
-    pub considered: u16,
     /// VIRTIO_F_EVENT_IDX was negotiated.
     pub event_index: bool,
 }
@@ -200,7 +198,8 @@ impl Queue {
             used,
             next_available,
             next_used,
-            considered,
+            // The same as `next_used` whenever the device is not at work.
+            considered: _,
             event_index,
         } = self;
         QueueState {
@@ -211,7 +210,6 @@ impl Queue {
             used: *used,
             next_available: *next_available,
             next_used: *next_used,
-            considered: *considered,
             event_index: *event_index,
         }
     }
@@ -219,17 +217,8 @@ impl Queue {
     /// A queue from its saved state. Addresses and indices are the driver's to choose and are
     /// checked when used, as they are on a running machine.
     pub(super) fn restored(max_size: u16, state: QueueState) -> Result<Self, RestoreError> {
-        let QueueState {
-            size,
-            ready,
-            descriptors,
-            available,
-            used,
-            next_available,
-            next_used,
-            considered,
-            event_index,
-        } = state;
+        let QueueState { size, ready, descriptors, available, used, next_available, next_used, event_index } =
+            state;
         let queue = Self {
             max_size,
             size,
@@ -239,7 +228,7 @@ impl Queue {
             used,
             next_available,
             next_used,
-            considered,
+            considered: next_used,
             event_index,
         };
         check(!ready || queue.check_size().is_ok(), "virtqueue", "size")?;
