@@ -7,6 +7,9 @@ use crate::contain::Containment;
 /// Collects a report.
 pub fn report(op: OperationId, containment: &Containment, operations: usize) -> StatusReport {
     let info = rustix::system::sysinfo();
+    #[allow(clippy::unnecessary_cast, reason = "the type differs between 32 and 64 bits")]
+    // The kernel's fixed point has 16 fractional bits.
+    let load_hundredths = info.loads.map(|load| ((load as u64 * 100) >> 16) as u32);
     let unit = u64::from(info.mem_unit).max(1);
     let memory_total = info.totalram as u64 * unit;
     let memory_available = mem_available().unwrap_or(info.freeram as u64 * unit);
@@ -28,8 +31,7 @@ pub fn report(op: OperationId, containment: &Containment, operations: usize) -> 
         operations: operations as u32,
         disk_total,
         disk_used,
-        // The kernel's fixed point has 16 fractional bits.
-        load_hundredths: info.loads.map(|load| ((load as u64 * 100) >> 16) as u32),
+        load_hundredths,
         cpu_us: totals.cpu.map(|time| time.as_micros() as u64),
     }
 }

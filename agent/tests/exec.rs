@@ -177,7 +177,8 @@ fn a_cpu_time_limit_counts_work_and_not_waiting() {
     // Run twice: the second gets a control group that has counted before.
     for _ in 0..2 {
         let outcome = agent.exec(limit("while :; do :; done & while :; do :; done")).expect("starts");
-        assert_eq!(outcome.exited.expect("exited").ended_by, EndedBy::CpuTimeLimit);
+        let exited = outcome.exited.expect("exited");
+        assert_eq!(exited.ended_by, EndedBy::CpuTimeLimit, "{exited:?}");
     }
 }
 

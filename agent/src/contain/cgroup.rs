@@ -3,6 +3,7 @@
 //! Making a control group costs the kernel a directory with some twenty files, so empty ones are kept for the next
 //! operation. Only the sandbox's own group has controllers; the operations' groups exist to be counted and killed.
 
+use std::cell::Cell;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -41,6 +42,9 @@ pub struct Cgroup {
     events: OwnedFd,
     /// `usage_usec` when it was taken: the counter goes on when a group is used again.
     cpu_before: Duration,
+    /// Whether it was ever killed. Kernels since 6.1.129 and 6.14 have a flaw: `clone3` compares the count of kills of the
+    /// target with that of the *parent's* group, so whatever starts in a group that was killed before dies at once.
+    killed: Cell<bool>,
 }
 
 impl CgroupPool {
@@ -78,9 +82,16 @@ impl CgroupPool {
         Ok(cgroup)
     }
 
+    /// Forgets the groups that are kept: somebody in the guest may have killed them.
+    pub fn distrust(&mut self) {
+        for cgroup in std::mem::take(&mut self.empty) {
+            let _in_use_after_all = rustix::fs::unlinkat(&self.directory, &cgroup.name, AtFlags::REMOVEDIR);
+        }
+    }
+
     /// Takes a group back.
     pub fn put(&mut self, cgroup: Cgroup) {
-        if self.empty.len() < KEPT && !cgroup.is_populated() {
+        if self.empty.len() < KEPT && !cgroup.killed.get() && !cgroup.is_populated() {
             self.empty.push(cgroup);
         } else {
             let _still_populated = rustix::fs::unlinkat(&self.directory, &cgroup.name, AtFlags::REMOVEDIR);
@@ -102,7 +113,7 @@ impl CgroupPool {
             let directory = open(&self.directory, &name, OFlags::DIRECTORY | OFlags::RDONLY)?;
             let kill = open(&directory, c"cgroup.kill", OFlags::WRONLY)?;
             let events = open(&directory, c"cgroup.events", OFlags::RDONLY)?;
-            return Ok(Cgroup { name, directory, kill, events, cpu_before: Duration::ZERO });
+            return Ok(Cgroup { name, directory, kill, events, cpu_before: Duration::ZERO, killed: Cell::new(false) });
         }
     }
 
@@ -127,7 +138,13 @@ impl CgroupPool {
 impl Cgroup {
     /// Kills every process in it and below; processes that are being forked right now do not escape.
     pub fn kill(&self) {
+        self.killed.set(true);
         let _removed_by_root = rustix::io::write(&self.kill, b"1");
+    }
+
+    /// Marks it as not fit for another operation.
+    pub fn do_not_reuse(&self) {
+        self.killed.set(true);
     }
 
     /// Whether it has processes that are not zombies.

@@ -89,6 +89,14 @@ impl Containment {
         }
     }
 
+    /// A leader was killed, and not by the agent: perhaps by something that also spoils groups kept for later.
+    pub fn killed_by_others(&mut self, group: &Group) {
+        if let (Containment::Cgroups(pool), Some(cgroup)) = (self, &group.0) {
+            cgroup.do_not_reuse();
+            pool.distrust();
+        }
+    }
+
     /// Numbers over all groups.
     pub fn totals(&self) -> Totals {
         match self {

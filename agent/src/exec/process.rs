@@ -305,11 +305,11 @@ impl Process {
         for output in self.outputs.iter_mut().flatten() {
             output.leader_ended(&shared.poller);
         }
-        if self.ended_by == EndedBy::Itself
-            && status == ExitStatus::Signal(9)
-            && shared.containment.new_oom_kills() > 0
-        {
-            self.ended_by = EndedBy::OutOfMemory;
+        if self.ended_by == EndedBy::Itself && status == ExitStatus::Signal(9) {
+            shared.containment.killed_by_others(&self.group);
+            if shared.containment.new_oom_kills() > 0 {
+                self.ended_by = EndedBy::OutOfMemory;
+            }
         }
         let give_up = now + if self.was_killed() { GRACE } else { TERMINAL_GRACE };
         let duration = now - self.started;
@@ -326,37 +326,39 @@ impl Process {
     fn leave(&mut self, shared: &mut Shared) -> Progress {
         let now = Instant::now();
         let killed = self.was_killed();
-        let Phase::Leaving { give_up, look_again, .. } = &mut self.phase else { return Progress::Running };
-        let in_time = now < *give_up;
-        *look_again = None;
+        let Phase::Leaving { give_up, .. } = self.phase else { return Progress::Running };
+        let in_time = now < give_up;
         let mut complete = true;
+        let mut ask_again = false;
         for output in self.outputs.iter_mut().flatten() {
             let Shared { sender, scratch, poller, .. } = &mut *shared;
-            let drained = output.drain(self.op, &mut self.window, scratch, sender, poller);
-            if drained == Drained::No {
+            if output.drain(self.op, &mut self.window, scratch, sender, poller) == Drained::No {
                 complete = false;
                 // Credit from the host, or the terminal's hang-up, brings us back; a full port or a terminal that
                 // somebody keeps open does not.
                 if sender.is_full() || (self.terminal && in_time) {
-                    *look_again = Some(now + LOOK_AGAIN);
+                    ask_again = true;
                 } else if self.terminal && self.window > 0 {
                     complete = true;
                 }
             }
         }
-        if complete && killed && in_time && self.group.is_populated() {
+        if complete && killed && in_time && self.others_left(&shared.containment) {
             complete = false;
-            *look_again = Some(now + LOOK_AGAIN);
+            ask_again = true;
         }
-        if complete { self.answer(shared) } else { Progress::Running }
+        if complete {
+            return self.answer(shared);
+        }
+        if let Phase::Leaving { look_again, .. } = &mut self.phase {
+            *look_again = ask_again.then(|| now + LOOK_AGAIN);
+        }
+        Progress::Running
     }
 
     fn answer(&mut self, shared: &mut Shared) -> Progress {
         let Phase::Leaving { status, usage, duration, .. } = self.phase else { return Progress::Running };
-        let background_left = match shared.containment {
-            Containment::Cgroups(_) => self.group.is_populated(),
-            Containment::Sessions => self.outputs.iter().flatten().any(|output| !output.has_ended()),
-        };
+        let background_left = self.others_left(&shared.containment);
         shared.sender.send(&AgentToHost::Exited(Exited {
             op: self.op,
             status,
@@ -386,9 +388,15 @@ impl Process {
         if !matches!(self.phase, Phase::LeftBehind) {
             return Progress::Running;
         }
-        let open = self.outputs.iter().flatten().any(|output| !output.has_ended());
-        let left = if shared.containment.has_cgroups() { self.group.is_populated() } else { open };
-        if left { Progress::Answered } else { Progress::Gone }
+        if self.others_left(&shared.containment) { Progress::Answered } else { Progress::Gone }
+    }
+
+    /// Whether processes of the tree outlive its leader; without control groups, whether somebody holds its output open.
+    fn others_left(&self, containment: &Containment) -> bool {
+        match containment {
+            Containment::Cgroups(_) => self.group.is_populated(),
+            Containment::Sessions => self.outputs.iter().flatten().any(|output| !output.has_ended()),
+        }
     }
 
     /// Gives everything back.

@@ -100,13 +100,14 @@ impl FileReader {
                 break;
             }
         }
-        let nanoseconds = (self.stat.st_mtime as i64).saturating_mul(1_000_000_000);
+        #[allow(clippy::unnecessary_cast, reason = "the type differs between 32 and 64 bits")]
+        let seconds = self.stat.st_mtime as i64;
         sender.send(&AgentToHost::FileEnd(FileEnd {
             op: self.op,
             sent: self.sent,
             size: self.stat.st_size as u64,
             mode: (self.stat.st_mode & 0o7777) as u16,
-            modified_ns: nanoseconds.saturating_add(self.stat.st_mtime_nsec as i64),
+            modified_ns: seconds.saturating_mul(1_000_000_000).saturating_add(self.stat.st_mtime_nsec as i64),
         }));
         Reading::Done
     }
