@@ -15,6 +15,27 @@ impl DiskBackend {
     }
 }
 
+impl BlockBackend for DiskBackend {
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    fn read_at(&mut self, offset: u64, target: &mut [u8]) -> Result<(), BlockError> {
+        self.0.read_at(offset, target).map_err(|error| {
+            tracing::error!(%error, "a read of the disk failed");
+            BlockError
+        })
+    }
+
+    fn write_at(&mut self, _: u64, _: &[u8]) -> Result<(), BlockError> {
+        Err(BlockError)
+    }
+
+    fn flush(&mut self) -> Result<(), BlockError> {
+        Ok(())
+    }
+}
+
 /// Host randomness for virtio-rng.
 pub(crate) struct EntropyBackend(HostEntropy);
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 use wasm_sandbox_devices::pit::Pit;
 use wasm_sandbox_devices::rtc::Rtc;
 use wasm_sandbox_devices::uart::Uart;
-use wasm_sandbox_devices::virtio::block::Block;
-use wasm_sandbox_devices::virtio::console::Console;
+use wasm_sandbox_devices::virtio::block::{Block, BlockConfig};
+use wasm_sandbox_devices::virtio::console::{Console, PortConfig};
 use wasm_sandbox_devices::virtio::mmio::VirtioMmio;
 use wasm_sandbox_devices::virtio::rng::Rng;
 use wasm_sandbox_devices::{Context, Device, GuestMemory, VmTime, system_control};
@@ -26,8 +26,8 @@ use crate::interrupts::InterruptLines;
 /// Name of the virtio console port the agent listens at.
 const AGENT_PORT_NAME: &str = "org.wasm-sandbox.agent";
 /// Console ports: the kernel's console and the agent's channel.
-const CONSOLE_PORT: u32 = 0;
-const AGENT_PORT: u32 = 1;
+const CONSOLE_PORT: usize = 0;
+const AGENT_PORT: usize = 1;
 
 // I/O ports (IBM PC/AT technical reference).
 const PIT_FIRST: u16 = 0x40;
@@ -87,7 +87,7 @@ impl Board {
             rtc: Rtc::new(unix_nanoseconds),
             uart: Uart::new(),
             console: VirtioMmio::new(console()),
-            disk: VirtioMmio::new(Block::new(DiskBackend::new(disk))),
+            disk: VirtioMmio::new(Block::new(DiskBackend::new(disk), disk_config())),
             rng: VirtioMmio::new(Rng::new(EntropyBackend::new())),
         }
     }
@@ -206,7 +206,14 @@ impl Board {
 }
 
 fn console() -> Console {
-    Console::new(&["console", AGENT_PORT_NAME])
+    let console = PortConfig { name: "console".into(), console: true };
+    let agent = PortConfig { name: AGENT_PORT_NAME.into(), console: false };
+    Console::new(vec![console, agent])
+}
+
+fn disk_config() -> BlockConfig {
+    const EROFS_BLOCK: u32 = 4096;
+    BlockConfig { read_only: true, block_bytes: EROFS_BLOCK, id: "root".into() }
 }
 
 /// Hands what devices wrote to RAM on to the CPU.
