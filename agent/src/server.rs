@@ -172,7 +172,12 @@ impl Operations {
 
     fn handle(&mut self, message: HostToAgent) {
         match message {
-            HostToAgent::Hello { .. } => self.say_ready(),
+            HostToAgent::Hello { abandon_operations, .. } => {
+                if abandon_operations {
+                    self.abandon_all();
+                }
+                self.say_ready();
+            }
             HostToAgent::Ping { token } => self.shared.sender.send(&AgentToHost::Pong { token }),
             HostToAgent::SetClock { wall_clock_ns } => clock::set(wall_clock_ns),
             HostToAgent::AddEntropy { data } => {
@@ -219,6 +224,15 @@ impl Operations {
                 let report = status::report(op, &self.shared.containment, self.operations.len());
                 self.shared.sender.send(&AgentToHost::StatusReport(report));
             }
+        }
+    }
+
+    /// Kills everything and forgets it; leaders are collected when they have ended.
+    fn abandon_all(&mut self) {
+        self.operations.clear();
+        let keys: Vec<Key> = self.processes.keys().copied().collect();
+        for key in keys {
+            self.on_key(key, Process::abandon);
         }
     }
 

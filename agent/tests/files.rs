@@ -36,7 +36,7 @@ fn a_small_file_goes_in_and_out_in_one_frame_each_way() {
     assert_eq!(std::fs::read(&path).expect("there"), content);
     let (back, end) = agent.read_file(read(&path)).expect("read");
     assert_eq!(back, content);
-    assert_eq!((end.sent, end.size, end.mode), (13, 13, 0o4751));
+    assert_eq!((end.sent, end.size, end.mode), (content.len() as u64, content.len() as u64, 0o4751));
     assert!(end.modified_ns > 1_600_000_000_000_000_000);
     agent.write_file(write(&path, b"")).expect("emptied");
     assert_eq!(agent.read_file(read(&path)).expect("read").0, b"");
@@ -169,10 +169,6 @@ fn what_cannot_be_read_or_written_says_why() {
     }
     let failure = agent.write_file(WriteFile { mode: Some(0o10000), ..write(&plain, b"") }).expect_err("a mode");
     assert_eq!(failure.code, FailureCode::InvalidArgument);
-    if std::path::Path::new("/dev/full").exists() {
-        // A full file system, made by the only means that needs no privileges: a limit on the size of files.
-        assert!(agent.answers());
-    }
 }
 
 #[test]

@@ -11,9 +11,31 @@ use wasm_sandbox_protocol::agent::*;
 fn hello_is_answered_at_any_time() {
     let mut agent = Agent::start();
     assert_eq!(agent.ready.protocol_version, PROTOCOL_VERSION);
-    agent.send(&HostToAgent::Hello { protocol_version: PROTOCOL_VERSION });
+    agent.send(&HostToAgent::Hello { protocol_version: PROTOCOL_VERSION, abandon_operations: false });
     let AgentToHost::Ready(again) = agent.receive() else { panic!("expected Ready") };
     assert_eq!(again, agent.ready);
+}
+
+#[test]
+fn operations_can_be_abandoned_all_at_once() {
+    let marker = format!("98769{}", std::process::id());
+    let mut agent = Agent::start();
+    let op = agent.op();
+    agent.send(&HostToAgent::Exec(Exec { op, stdin: Stdin::Stream, ..argv(&["cat"]) }));
+    agent.send(&HostToAgent::Exec(Exec { op: OperationId(77), ..common::shell(&format!("sleep {marker} & echo on")) }));
+    while !matches!(agent.receive(), AgentToHost::Exited(exited) if exited.background_left) {}
+    agent.send(&HostToAgent::Hello { protocol_version: PROTOCOL_VERSION, abandon_operations: true });
+    assert!(matches!(agent.receive(), AgentToHost::Ready(_)));
+    // The identifier is free, and nothing comes about its former owner.
+    let stdin = Stdin::Inline(b"again".as_slice().into());
+    assert_eq!(agent.exec(Exec { op, stdin, ..argv(&["cat"]) }).expect("starts").text(), "again");
+    for _ in 0..200 {
+        if common::running(&marker) == 0 {
+            return assert!(agent.answers());
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("what was left in the background is still there");
 }
 
 #[test]

@@ -71,6 +71,8 @@ pub struct Process {
     deadline: Option<Instant>,
     cpu: Option<CpuLimit>,
     ended_by: EndedBy,
+    /// The host does not want to hear of it any more.
+    abandoned: bool,
     phase: Phase,
 }
 
@@ -116,6 +118,7 @@ impl Process {
             deadline: exec.time_limit_ms.map(|limit| started + Duration::from_millis(limit.into())),
             cpu: limit.map(|limit| CpuLimit { limit, check: started + limit }),
             ended_by: EndedBy::Itself,
+            abandoned: false,
             phase: Phase::Running,
         };
         if let Err(error) = shared.poller.add(&pidfd, Token::Leader(key), EventFlags::IN) {
@@ -200,6 +203,21 @@ impl Process {
             // The leader is gone already, and only output the host does not want any more keeps the answer back.
             Phase::Leaving { .. } => self.answer(shared),
             _ => Progress::Running,
+        }
+    }
+
+    /// The host wants to hear nothing more of it, and it must go.
+    pub fn abandon(&mut self, shared: &mut Shared) -> Progress {
+        self.abandoned = true;
+        if let Some(mut input) = self.input.take() {
+            input.abandon(&shared.poller);
+        }
+        for output in self.outputs.iter_mut().filter_map(Option::take) {
+            output.close(&shared.poller);
+        }
+        match self.cancel(shared) {
+            Progress::Running => self.look_behind(shared),
+            progress => progress,
         }
     }
 
@@ -359,14 +377,16 @@ impl Process {
     fn answer(&mut self, shared: &mut Shared) -> Progress {
         let Phase::Leaving { status, usage, duration, .. } = self.phase else { return Progress::Running };
         let background_left = self.others_left(&shared.containment);
-        shared.sender.send(&AgentToHost::Exited(Exited {
-            op: self.op,
-            status,
-            ended_by: self.ended_by,
-            duration_us: duration.as_micros() as u64,
-            usage,
-            background_left,
-        }));
+        if !self.abandoned {
+            shared.sender.send(&AgentToHost::Exited(Exited {
+                op: self.op,
+                status,
+                ended_by: self.ended_by,
+                duration_us: duration.as_micros() as u64,
+                usage,
+                background_left,
+            }));
+        }
         if !background_left {
             return Progress::Gone;
         }

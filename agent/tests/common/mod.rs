@@ -13,7 +13,7 @@ use wasm_sandbox_protocol::agent::*;
 
 /// An agent and the connection to it.
 pub struct Agent {
-    child: Child,
+    child: Option<Child>,
     stream: UnixStream,
     decoder: Decoder,
     next_op: u32,
@@ -65,14 +65,31 @@ impl Agent {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let socket = directory.path().join("port");
         let listener = UnixListener::bind(&socket).expect("a socket");
-        let child = Command::new(env!("CARGO_BIN_EXE_agent"))
+        let child = Some(Command::new(env!("CARGO_BIN_EXE_agent"))
             .args(["serve", "--connect"])
             .arg(&socket)
             .arg("--cgroup")
             .arg(cgroup.as_deref().unwrap_or(Path::new("/nonexistent/cgroup")))
             .spawn()
-            .expect("the agent starts");
+            .expect("the agent starts"));
         let (stream, _) = listener.accept().expect("the agent connects");
+        let mut agent = Self::new(stream, directory);
+        (agent.child, agent.cgroup) = (child, cgroup);
+        agent.await_ready();
+        agent
+    }
+
+    /// Takes the connection to an agent that runs elsewhere, in a virtual machine.
+    pub fn attach(stream: UnixStream) -> Self {
+        let mut agent = Self::new(stream, tempfile::tempdir().expect("a temporary directory"));
+        agent.send(&HostToAgent::Hello { protocol_version: PROTOCOL_VERSION, abandon_operations: true });
+        agent.await_ready();
+        // One may have waited in the port since the machine started.
+        assert!(agent.answers());
+        agent
+    }
+
+    fn new(stream: UnixStream, directory: tempfile::TempDir) -> Self {
         stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time limit");
         let ready = Ready {
             protocol_version: 0,
@@ -81,12 +98,14 @@ impl Agent {
             pid: 0,
             control_groups: false,
         };
-        let mut agent = Self { child, stream, decoder: Decoder::new(), next_op: 0, directory, cgroup, ready };
-        match agent.receive() {
-            AgentToHost::Ready(ready) => agent.ready = ready,
+        Self { child: None, stream, decoder: Decoder::new(), next_op: 0, directory, cgroup: None, ready }
+    }
+
+    fn await_ready(&mut self) {
+        match self.receive() {
+            AgentToHost::Ready(ready) => self.ready = ready,
             other => panic!("expected Ready, got {other:?}"),
         }
-        agent
     }
 
     pub fn op(&mut self) -> OperationId {
@@ -212,11 +231,11 @@ impl Agent {
 
     /// Whether the agent still answers.
     pub fn answers(&mut self) -> bool {
-        let token = 0xABCD;
+        let token = self.op().0 ^ 0x5A5A_0000;
         self.send(&HostToAgent::Ping { token });
         loop {
             match self.try_receive() {
-                Some(AgentToHost::Pong { token: got }) => return got == token,
+                Some(AgentToHost::Pong { token: got }) if got == token => return true,
                 Some(_) => {}
                 None => return false,
             }
@@ -225,14 +244,16 @@ impl Agent {
 
     /// Whether the agent process itself has ended.
     pub fn has_ended(&mut self) -> bool {
-        self.child.try_wait().expect("a child").is_some()
+        self.child.as_mut().is_some_and(|child| child.try_wait().expect("a child").is_some())
     }
 }
 
 impl Drop for Agent {
     fn drop(&mut self) {
         let _closed = self.stream.shutdown(std::net::Shutdown::Both);
-        let _ended = self.child.wait();
+        if let Some(child) = &mut self.child {
+            let _ended = child.wait();
+        }
         if let Some(cgroup) = &self.cgroup {
             let _all = std::fs::write(cgroup.join("cgroup.kill"), "1");
             for _ in 0..100 {
@@ -272,4 +293,14 @@ fn into_owned(frame: AgentToHost<'_>) -> Frame {
         AgentToHost::Failed(failure) => AgentToHost::Failed(failure),
         AgentToHost::ProtocolError { message } => AgentToHost::ProtocolError { message },
     }
+}
+
+/// Processes whose command line contains `marker` as an argument of its own.
+pub fn running(marker: &str) -> usize {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return 0 };
+    entries
+        .flatten()
+        .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
+        .filter(|line| line.split(|byte| *byte == 0).any(|word| word == marker.as_bytes()))
+        .count()
 }

@@ -11,7 +11,9 @@
 //!    host chooses; any number may be under way at once, and an identifier may be used again after its last frame.
 //! 3. Every operation ends with exactly one *last* frame: [`AgentToHost::Exited`], [`AgentToHost::Done`],
 //!    [`AgentToHost::FileEnd`], [`AgentToHost::StatusReport`] or [`AgentToHost::Failed`].
-//! 4. A host that lost its place (a restored snapshot) sends [`HostToAgent::Hello`], and gets `Ready` again.
+//! 4. A host that lost its place (a restored snapshot) sends [`HostToAgent::Hello`], and gets `Ready` again. A
+//!    `Ready` from before may still be on its way: what counts is the last one before the answer to a
+//!    [`HostToAgent::Ping`].
 //!
 //! # Flow control
 //!

@@ -41,7 +41,10 @@ fn exec() -> impl Strategy<Value = HostToAgent<'static>> {
 
 fn host_message() -> impl Strategy<Value = HostToAgent<'static>> {
     prop_oneof![
-        any::<u32>().prop_map(|protocol_version| HostToAgent::Hello { protocol_version }),
+        any::<(u32, bool)>().prop_map(|(protocol_version, abandon_operations)| HostToAgent::Hello {
+            protocol_version,
+            abandon_operations
+        }),
         any::<u64>().prop_map(|wall_clock_ns| HostToAgent::SetClock { wall_clock_ns }),
         bytes(64).prop_map(|data| HostToAgent::AddEntropy { data }),
         exec(),

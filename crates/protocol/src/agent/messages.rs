@@ -17,6 +17,9 @@ pub enum HostToAgent<'a> {
     Hello {
         /// [`super::PROTOCOL_VERSION`] of the host.
         protocol_version: u32,
+        /// Kill every process of every operation, those left in the background included, and forget all operations
+        /// without answering them: for a host that knows none of them. Identifiers are free again when `Ready` comes.
+        abandon_operations: bool,
     },
     /// Answered by [`AgentToHost::Pong`] after everything that was queued before it.
     Ping {
