@@ -30,7 +30,9 @@ fn main() -> ExitCode {
     match arguments.next() {
         Some(command) if command == "serve" => serve::run(arguments),
         _ => {
-            console::line("runs as PID 1 of a wasm-sandbox guest, or as: agent serve [--connect SOCKET] [--cgroup DIR]");
+            console::line(
+                "runs as PID 1 of a wasm-sandbox guest, or as: agent serve [--connect SOCKET] [--cgroup DIR]",
+            );
             ExitCode::from(2)
         }
     }

@@ -86,7 +86,10 @@ impl Poller {
         let timeout = until.map(|until| {
             // Rounded up to whole milliseconds, what epoll_wait knows: waking early would only mean waiting again.
             let left = until.saturating_duration_since(Instant::now()) + Duration::from_nanos(999_999);
-            Timespec { tv_sec: left.as_secs() as _, tv_nsec: i64::from(left.subsec_millis() * 1_000_000) as _ }
+            Timespec {
+                tv_sec: left.as_secs() as _,
+                tv_nsec: i64::from(left.subsec_millis() * 1_000_000) as _,
+            }
         });
         self.events.clear();
         match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut self.events), timeout.as_ref()) {

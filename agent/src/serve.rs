@@ -40,10 +40,11 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let limits = Limits { processes: arguments.max_processes, memory: arguments.max_memory };
     let containment = Containment::new(&directory, limits);
 
-    let stopped = match open(arguments.connect).and_then(|(port, kind)| Server::new(port, kind, containment, shield)) {
-        Ok(server) => server.run(),
-        Err(error) => Stopped::Failed(error),
-    };
+    let stopped =
+        match open(arguments.connect).and_then(|(port, kind)| Server::new(port, kind, containment, shield)) {
+            Ok(server) => server.run(),
+            Err(error) => Stopped::Failed(error),
+        };
     match stopped {
         Stopped::Closed => ExitCode::SUCCESS,
         Stopped::Lost(error) => fail(&error.to_string()),
@@ -54,7 +55,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 fn open(socket: Option<PathBuf>) -> rustix::io::Result<(OwnedFd, PortKind)> {
     match socket {
         Some(path) => {
-            let socket = UnixStream::connect(path).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+            let socket = UnixStream::connect(path)
+                .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
             rustix::io::ioctl_fionbio(&socket, true)?;
             Ok((socket.into(), PortKind::Stream))
         }

@@ -7,8 +7,8 @@ use std::time::Instant;
 use rustix::event::epoll::EventFlags;
 use rustix::io::Result;
 use wasm_sandbox_protocol::agent::{
-    AgentToHost, Exec, FailureCode, FrameError, HostToAgent, OperationId, PROTOCOL_VERSION, ReadFile, Ready, Stream,
-    WriteFile,
+    AgentToHost, Exec, FailureCode, FrameError, HostToAgent, OperationId, PROTOCOL_VERSION, ReadFile, Ready,
+    Stream, WriteFile,
 };
 
 use crate::contain::Containment;
@@ -158,7 +158,10 @@ impl Operations {
     /// Waits for events, or for the next thing that is due.
     fn wait(&mut self, ready: &mut Vec<(Token, EventFlags)>) -> Result<()> {
         let reading = !self.shared.sender.is_full()
-            && self.operations.values().any(|operation| matches!(operation, Operation::Read(file) if file.has_credit()));
+            && self
+                .operations
+                .values()
+                .any(|operation| matches!(operation, Operation::Read(file) if file.has_credit()));
         let until = match reading {
             true => Some(Instant::now()),
             false => self.processes.values().filter_map(Process::next_tick).min(),
@@ -193,11 +196,15 @@ impl Operations {
                     self.on_process(op, |process, shared| process.cancel(shared));
                 }
             }
-            HostToAgent::CloseStdin { op } => drop(self.process(op, |process, shared| process.close_input(shared))),
+            HostToAgent::CloseStdin { op } => {
+                self.process(op, |process, shared| process.close_input(shared));
+            }
             HostToAgent::Signal { op, signal, whole_group } => {
                 self.process(op, |process, _| process.signal(signal, whole_group));
             }
-            HostToAgent::Resize { op, size } => drop(self.process(op, |process, _| process.resize(size))),
+            HostToAgent::Resize { op, size } => {
+                self.process(op, |process, _| process.resize(size));
+            }
             HostToAgent::Cancel { op } => self.cancel(op),
             HostToAgent::Credit { op, bytes } => match self.operations.get_mut(&op) {
                 Some(Operation::Read(file)) => file.credit(bytes),
@@ -316,7 +323,11 @@ impl Operations {
     }
 
     /// Calls `action` on the process of an operation, if there is one.
-    fn process<T>(&mut self, op: OperationId, action: impl FnOnce(&mut Process, &mut Shared) -> T) -> Option<T> {
+    fn process<T>(
+        &mut self,
+        op: OperationId,
+        action: impl FnOnce(&mut Process, &mut Shared) -> T,
+    ) -> Option<T> {
         let Some(Operation::Process(key)) = self.operations.get(&op) else { return None };
         Some(action(self.processes.get_mut(key)?, &mut self.shared))
     }
@@ -361,8 +372,12 @@ impl Operations {
                 process.input_ready(shared);
                 Progress::Running
             }),
-            Token::Stdout(key) => self.on_key(key, |process, shared| process.output_ready(Stream::Stdout, shared)),
-            Token::Stderr(key) => self.on_key(key, |process, shared| process.output_ready(Stream::Stderr, shared)),
+            Token::Stdout(key) => {
+                self.on_key(key, |process, shared| process.output_ready(Stream::Stdout, shared))
+            }
+            Token::Stderr(key) => {
+                self.on_key(key, |process, shared| process.output_ready(Stream::Stderr, shared))
+            }
             Token::Group(key) => self.on_key(key, Process::look_behind),
         }
     }

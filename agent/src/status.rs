@@ -12,11 +12,13 @@ pub fn report(op: OperationId, containment: &Containment, operations: usize) -> 
     let load_hundredths = info.loads.map(|load| ((load as u64 * 100) >> 16) as u32);
     let unit = u64::from(info.mem_unit).max(1);
     let memory_total = info.totalram as u64 * unit;
-    let memory_available = mem_available().unwrap_or(info.freeram as u64 * unit);
+    let memory_available = memory_available().unwrap_or(info.freeram as u64 * unit);
     let uptime = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let totals = containment.totals();
     let (disk_total, disk_used) = match rustix::fs::statvfs("/") {
-        Ok(disk) => (disk.f_blocks * disk.f_frsize, disk.f_blocks.saturating_sub(disk.f_bfree) * disk.f_frsize),
+        Ok(disk) => {
+            (disk.f_blocks * disk.f_frsize, disk.f_blocks.saturating_sub(disk.f_bfree) * disk.f_frsize)
+        }
         Err(_) => (0, 0),
     };
     StatusReport {
@@ -36,7 +38,8 @@ pub fn report(op: OperationId, containment: &Containment, operations: usize) -> 
     }
 }
 
-fn mem_available() -> Option<u64> {
+/// Bytes a new program could get, as the kernel estimates it.
+pub fn memory_available() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)

@@ -88,7 +88,9 @@ impl User {
         }
         user.groups.push(user.gid);
         for fields in lines(group) {
-            let member = fields.get(3).is_some_and(|names| names.split(|byte| *byte == b',').any(|name| name == user.name));
+            let member = fields
+                .get(3)
+                .is_some_and(|names| names.split(|byte| *byte == b',').any(|name| name == user.name));
             if let Some(id) = fields.get(2).and_then(|id| parse_number(id)).filter(|_| member) {
                 let id = Gid::from_raw(id);
                 if !user.groups.contains(&id) {
@@ -113,7 +115,8 @@ fn parse_number(text: &[u8]) -> Option<u32> {
 mod tests {
     use super::*;
 
-    const PASSWD: &[u8] = b"root:x:0:0:root:/root:/bin/bash\nann:x:1000:100:Ann,,,:/home/ann:/bin/zsh\nbroken:x:abc\n";
+    const PASSWD: &[u8] =
+        b"root:x:0:0:root:/root:/bin/bash\nann:x:1000:100:Ann,,,:/home/ann:/bin/zsh\nbroken:x:abc\n";
     const GROUP: &[u8] = b"root:x:0:\nusers:x:100:\nwheel:x:10:bob,ann\ndocker:x:998:annie\n";
 
     #[test]
@@ -121,7 +124,10 @@ mod tests {
         let ann = User::find_in(b"ann", PASSWD, GROUP).expect("listed");
         assert_eq!((ann.uid.as_raw(), ann.gid.as_raw()), (1000, 100));
         assert_eq!(ann.groups.iter().map(|gid| gid.as_raw()).collect::<Vec<_>>(), [100, 10]);
-        assert_eq!((ann.home.as_slice(), ann.shell.as_slice()), (b"/home/ann".as_slice(), b"/bin/zsh".as_slice()));
+        assert_eq!(
+            (ann.home.as_slice(), ann.shell.as_slice()),
+            (b"/home/ann".as_slice(), b"/bin/zsh".as_slice())
+        );
         assert_eq!(User::find_in(b"1000", PASSWD, GROUP), Ok(ann));
     }
 

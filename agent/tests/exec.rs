@@ -43,7 +43,8 @@ fn sigpipe_is_default_again_in_programs() {
     let outcome = agent.shell("yes | head -n 1; grep -i '^Sig[BI]' /proc/self/status");
     assert!(outcome.text().starts_with("y\n"), "{}", outcome.text());
     for line in outcome.text().lines().skip(1) {
-        let mask = u64::from_str_radix(line.split_whitespace().last().expect("a mask"), 16).expect("hexadecimal");
+        let mask =
+            u64::from_str_radix(line.split_whitespace().last().expect("a mask"), 16).expect("hexadecimal");
         assert_eq!(mask & 1 << 12, 0, "{line}");
     }
 }
@@ -95,7 +96,8 @@ fn directory_and_environment_are_as_asked() {
     assert_eq!(outcome.text(), "/usr/bin\n");
 
     let env = vec![("GREETING".into(), "grüß".into())];
-    let outcome = agent.exec(Exec { env: env.clone(), ..shell("echo $GREETING $TERM $LANG $USER") }).expect("starts");
+    let outcome =
+        agent.exec(Exec { env: env.clone(), ..shell("echo $GREETING $TERM $LANG $USER") }).expect("starts");
     assert_eq!(outcome.text(), "grüß dumb C.UTF-8 root\n");
 
     let outcome = agent.exec(Exec { env, clear_env: true, ..argv(&["/usr/bin/env"]) }).expect("starts");
@@ -142,10 +144,13 @@ fn a_program_that_cannot_be_started_says_why() {
 fn a_time_limit_kills_the_whole_tree_and_keeps_the_output() {
     for mut agent in [Agent::start(), Agent::start_without_cgroups()] {
         let marker = format!("98765{}", std::process::id());
-        let command = format!("echo before; sleep {marker} & (setsid sleep {marker} & sleep {marker}) & wait");
+        let command =
+            format!("echo before; sleep {marker} & (setsid sleep {marker} & sleep {marker}) & wait");
         let started = Instant::now();
         let outcome = agent.exec(Exec { time_limit_ms: Some(300), ..shell(&command) }).expect("starts");
-        assert!(started.elapsed() >= Duration::from_millis(300) && started.elapsed() < Duration::from_secs(10));
+        assert!(
+            started.elapsed() >= Duration::from_millis(300) && started.elapsed() < Duration::from_secs(10)
+        );
         assert_eq!(outcome.text(), "before\n");
         let exited = outcome.exited.expect("exited");
         assert_eq!(exited.ended_by, EndedBy::TimeLimit);
@@ -239,7 +244,8 @@ fn output_stops_without_credit_and_goes_on_with_it() {
 fn a_lot_of_output_arrives_complete() {
     let mut agent = Agent::start();
     for output_delay_ms in [0, 10] {
-        let outcome = agent.exec(Exec { output_delay_ms, ..shell("seq 1 400000; seq 1 1000 >&2") }).expect("starts");
+        let outcome =
+            agent.exec(Exec { output_delay_ms, ..shell("seq 1 400000; seq 1 1000 >&2") }).expect("starts");
         let expected: String = (1..=400_000).map(|number| format!("{number}\n")).collect();
         assert!(outcome.text() == expected);
         assert_eq!(outcome.stderr.len(), 3893);
@@ -275,7 +281,8 @@ fn cancelling_kills_the_tree() {
     let mut agent = Agent::start();
     let marker = format!("98768{}", std::process::id());
     let op = agent.op();
-    agent.send(&HostToAgent::Exec(Exec { op, ..shell(&format!("echo on; sleep {marker} & sleep {marker}")) }));
+    agent
+        .send(&HostToAgent::Exec(Exec { op, ..shell(&format!("echo on; sleep {marker} & sleep {marker}")) }));
     assert!(matches!(agent.receive(), AgentToHost::Output { .. }));
     agent.send(&HostToAgent::Cancel { op });
     let exited = agent.finish(op).expect("started").exited.expect("exited");
@@ -349,7 +356,8 @@ fn another_user_gets_its_groups_home_and_usable_streams() {
     if agent.shell("id -u").text() != "0\n" {
         return;
     }
-    let exec = Exec { user: Some("daemon".into()), ..shell("id -un; id -G; echo $HOME; echo again > /dev/stderr") };
+    let exec =
+        Exec { user: Some("daemon".into()), ..shell("id -un; id -G; echo $HOME; echo again > /dev/stderr") };
     let outcome = agent.exec(exec).expect("starts");
     assert_eq!(outcome.text(), "daemon\n1\n/usr/sbin\n");
     assert_eq!(outcome.stderr, b"again\n");

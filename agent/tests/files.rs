@@ -75,9 +75,14 @@ fn reading_takes_an_offset_and_a_length() {
     let mut agent = Agent::start();
     let path = agent.path("file");
     std::fs::write(&path, "0123456789").expect("written");
-    for (offset, length, expected) in
-        [(0, None, "0123456789"), (3, Some(4), "3456"), (8, Some(100), "89"), (10, None, ""), (u64::MAX, Some(1), ""), (2, Some(0), "")]
-    {
+    for (offset, length, expected) in [
+        (0, None, "0123456789"),
+        (3, Some(4), "3456"),
+        (8, Some(100), "89"),
+        (10, None, ""),
+        (u64::MAX, Some(1), ""),
+        (2, Some(0), ""),
+    ] {
         let (content, end) = agent.read_file(ReadFile { offset, length, ..read(&path) }).expect("read");
         assert_eq!(content, expected.as_bytes(), "{offset} {length:?}");
         assert_eq!((end.sent, end.size), (expected.len() as u64, 10));
@@ -119,7 +124,10 @@ fn flags_decide_how_a_file_is_written() {
     assert_eq!(std::fs::read(&path).expect("there"), b"replaced");
     assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o640);
     let excluded = WriteFlags { append: true, atomic: true, ..flags };
-    assert_eq!(agent.write_file(with(excluded, &path, b"")).expect_err("excluded").code, FailureCode::InvalidArgument);
+    assert_eq!(
+        agent.write_file(with(excluded, &path, b"")).expect_err("excluded").code,
+        FailureCode::InvalidArgument
+    );
 }
 
 #[test]
@@ -130,7 +138,12 @@ fn a_cancelled_atomic_write_leaves_nothing() {
     let path = format!("{directory}/file");
     let op = agent.op();
     let flags = WriteFlags { atomic: true, ..WriteFlags::default() };
-    agent.send(&HostToAgent::WriteFile(WriteFile { op, flags, path: path.as_str().into(), ..WriteFile::default() }));
+    agent.send(&HostToAgent::WriteFile(WriteFile {
+        op,
+        flags,
+        path: path.as_str().into(),
+        ..WriteFile::default()
+    }));
     agent.send(&HostToAgent::FileData { op, data: "half".into() });
     agent.send(&HostToAgent::Cancel { op });
     assert_eq!(agent.done(op).expect_err("cancelled").code, FailureCode::Cancelled);
@@ -167,7 +180,8 @@ fn what_cannot_be_read_or_written_says_why() {
         let failure = agent.write_file(write(path, b"x")).expect_err(path);
         assert_eq!(failure.code, for_writing, "writing: {}", failure.message);
     }
-    let failure = agent.write_file(WriteFile { mode: Some(0o10000), ..write(&plain, b"") }).expect_err("a mode");
+    let failure =
+        agent.write_file(WriteFile { mode: Some(0o10000), ..write(&plain, b"") }).expect_err("a mode");
     assert_eq!(failure.code, FailureCode::InvalidArgument);
 }
 

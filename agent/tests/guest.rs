@@ -12,7 +12,8 @@ use common::{Agent, argv, shell};
 use wasm_sandbox_protocol::agent::*;
 
 fn guest() -> Agent {
-    let path = std::env::var_os("AGENT_SOCKET").expect("AGENT_SOCKET names the socket of a virtual machine's port");
+    let path =
+        std::env::var_os("AGENT_SOCKET").expect("AGENT_SOCKET names the socket of a virtual machine's port");
     Agent::attach(UnixStream::connect(path).expect("the virtual machine runs"))
 }
 
@@ -69,7 +70,8 @@ fn a_program_that_takes_all_memory_is_killed_alone() {
 #[ignore = "needs a virtual machine"]
 fn large_files_go_both_ways() {
     let mut agent = guest();
-    let content: Vec<u8> = (0..8u32 << 20).map(|index| (index.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let content: Vec<u8> =
+        (0..8u32 << 20).map(|index| (index.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let op = agent.op();
     let start = Instant::now();
     agent.send(&HostToAgent::WriteFile(WriteFile { op, path: "/tmp/large".into(), ..WriteFile::default() }));
@@ -88,7 +90,8 @@ fn large_files_go_both_ways() {
     agent.done(op).expect("written");
     println!("in: {:?}", start.elapsed());
     let start = Instant::now();
-    let (back, _) = agent.read_file(ReadFile { path: "/tmp/large".into(), ..ReadFile::default() }).expect("read");
+    let (back, _) =
+        agent.read_file(ReadFile { path: "/tmp/large".into(), ..ReadFile::default() }).expect("read");
     println!("out: {:?}", start.elapsed());
     assert!(back == content);
     agent.shell("rm /tmp/large");
@@ -106,7 +109,11 @@ fn short_commands_are_quick() {
                 let outcome = agent.exec(Exec { output_delay_ms, ..exec.clone() }).expect("starts");
                 inside += Duration::from_micros(outcome.exited.expect("exited").duration_us);
             }
-            println!("{name} delay {output_delay_ms}: {:?} each, {:?} inside", start.elapsed() / 100, inside / 100);
+            println!(
+                "{name} delay {output_delay_ms}: {:?} each, {:?} inside",
+                start.elapsed() / 100,
+                inside / 100
+            );
         }
     }
 }

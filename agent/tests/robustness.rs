@@ -22,7 +22,10 @@ fn operations_can_be_abandoned_all_at_once() {
     let mut agent = Agent::start();
     let op = agent.op();
     agent.send(&HostToAgent::Exec(Exec { op, stdin: Stdin::Stream, ..argv(&["cat"]) }));
-    agent.send(&HostToAgent::Exec(Exec { op: OperationId(77), ..common::shell(&format!("sleep {marker} & echo on")) }));
+    agent.send(&HostToAgent::Exec(Exec {
+        op: OperationId(77),
+        ..common::shell(&format!("sleep {marker} & echo on"))
+    }));
     while !matches!(agent.receive(), AgentToHost::Exited(exited) if exited.background_left) {}
     agent.send(&HostToAgent::Hello { protocol_version: PROTOCOL_VERSION, abandon_operations: true });
     assert!(matches!(agent.receive(), AgentToHost::Ready(_)));
@@ -41,10 +44,11 @@ fn operations_can_be_abandoned_all_at_once() {
 #[test]
 fn frames_of_random_bytes_are_reported_or_carried_out_but_never_fatal() {
     let agent = std::cell::RefCell::new(Agent::start());
-    let body = prop::collection::vec(any::<u8>(), 0..60).prop_filter("no programs, no files, no clock", |body| {
-        // The first byte selects the message. Random programs and paths would leave the test's own directory.
-        !matches!(body.first(), Some(2 | 3 | 4 | 11..=255))
-    });
+    let body =
+        prop::collection::vec(any::<u8>(), 0..60).prop_filter("no programs, no files, no clock", |body| {
+            // The first byte selects the message. Random programs and paths would leave the test's own directory.
+            !matches!(body.first(), Some(2 | 3 | 4 | 11..=255))
+        });
     let mut runner = TestRunner::new(Config { cases: 500, failure_persistence: None, ..Config::default() });
     runner
         .run(&body, |body| {
@@ -57,7 +61,6 @@ fn frames_of_random_bytes_are_reported_or_carried_out_but_never_fatal() {
         })
         .expect("the agent answers");
 }
-
 
 #[test]
 fn a_length_beyond_the_limit_ends_the_agent_in_order() {

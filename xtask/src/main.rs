@@ -2,6 +2,7 @@
 //! the CPU engine. Everything lands in one cache outside of the repository ([`cache`]); the last
 //! line on stdout is always the path of what was asked for, everything else goes to stderr.
 
+mod agent;
 mod cache;
 mod image;
 mod kernel;
@@ -32,6 +33,8 @@ enum Chore {
         #[arg(long, value_enum)]
         only: Option<Part>,
     },
+    /// Build the program inside the guest, or find it in the cache
+    Agent,
     /// Fetch the CPU engine v86.wasm, or find it in the cache
     V86,
 }
@@ -53,6 +56,7 @@ fn main() -> Result<()> {
             Some(Part::Kernel) => kernel::build(&cache, jobs)?.directory,
             Some(Part::Root) => root::build(&cache)?.directory,
         },
+        Chore::Agent => agent::build(&cache)?,
         Chore::V86 => v86::fetch(&cache)?,
     };
     println!("{}", path.display());

@@ -113,13 +113,21 @@ impl CgroupPool {
             let directory = open(&self.directory, &name, OFlags::DIRECTORY | OFlags::RDONLY)?;
             let kill = open(&directory, c"cgroup.kill", OFlags::WRONLY)?;
             let events = open(&directory, c"cgroup.events", OFlags::RDONLY)?;
-            return Ok(Cgroup { name, directory, kill, events, cpu_before: Duration::ZERO, killed: Cell::new(false) });
+            return Ok(Cgroup {
+                name,
+                directory,
+                kill,
+                events,
+                cpu_before: Duration::ZERO,
+                killed: Cell::new(false),
+            });
         }
     }
 
     /// How often the out-of-memory killer struck since the last call.
     pub fn new_oom_kills(&mut self) -> u64 {
-        let now = read_at(&self.directory, c"memory.events").and_then(|text| field(&text, "oom_kill")).unwrap_or(0);
+        let now =
+            read_at(&self.directory, c"memory.events").and_then(|text| field(&text, "oom_kill")).unwrap_or(0);
         now.saturating_sub(std::mem::replace(&mut self.oom_kills, now))
     }
 

@@ -17,7 +17,8 @@ struct Stat {
 pub fn kill(leader: Pid) {
     let mut killed = BTreeSet::new();
     loop {
-        let fresh: Vec<i32> = tree(leader).into_iter().map(|stat| stat.pid).filter(|pid| killed.insert(*pid)).collect();
+        let fresh: Vec<i32> =
+            tree(leader).into_iter().map(|stat| stat.pid).filter(|pid| killed.insert(*pid)).collect();
         if fresh.is_empty() {
             return;
         }

@@ -46,8 +46,10 @@ impl Environment {
                 None => variables.push((name, value)),
             }
         }
-        let path = variables.iter().find(|(name, _)| *name == b"PATH").map_or(PATH, |(_, value)| value).to_vec();
-        let strings = variables.iter().map(|(name, value)| c_string(&[name, b"=", value], "an environment variable"));
+        let path =
+            variables.iter().find(|(name, _)| *name == b"PATH").map_or(PATH, |(_, value)| value).to_vec();
+        let strings =
+            variables.iter().map(|(name, value)| c_string(&[name, b"=", value], "an environment variable"));
         Ok(Self { strings: strings.collect::<Result<_, _>>()?, path })
     }
 
@@ -85,8 +87,15 @@ mod tests {
     fn requested_variables_replace_defaults_and_come_once() {
         let env = vec![("TERM".into(), "vt100".into()), ("A".into(), "1".into()), ("A".into(), "2".into())];
         let all = strings(&Exec { env, ..Exec::default() });
-        assert!(all.contains(&"TERM=vt100".into()) && all.contains(&"A=2".into()) && all.contains(&"HOME=/root".into()));
-        assert_eq!(all.iter().filter(|string| string.starts_with("A=") || string.starts_with("TERM=")).count(), 2);
+        assert!(
+            all.contains(&"TERM=vt100".into())
+                && all.contains(&"A=2".into())
+                && all.contains(&"HOME=/root".into())
+        );
+        assert_eq!(
+            all.iter().filter(|string| string.starts_with("A=") || string.starts_with("TERM=")).count(),
+            2
+        );
     }
 
     #[test]
@@ -108,7 +117,8 @@ mod tests {
     fn impossible_names_are_refused() {
         for name in ["", "A=B", "A\0"] {
             let env = vec![(name.into(), "1".into())];
-            let refusal = Environment::new(&Exec { env, ..Exec::default() }, &User::root()).err().expect(name);
+            let refusal =
+                Environment::new(&Exec { env, ..Exec::default() }, &User::root()).err().expect(name);
             assert_eq!(refusal.code, FailureCode::InvalidArgument);
         }
     }

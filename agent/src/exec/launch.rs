@@ -65,13 +65,17 @@ impl Launcher {
         let user = exec.user.as_ref().map_or_else(|| Ok(User::root()), |user| User::find(user))?;
         let environment = Environment::new(exec, &user)?;
         let programs = environment.candidates(program)?;
-        let argv = exec.argv.iter().map(|word| c_string(&[word], "an argument")).collect::<Result<Vec<_>, _>>()?;
+        let argv =
+            exec.argv.iter().map(|word| c_string(&[word], "an argument")).collect::<Result<Vec<_>, _>>()?;
         let directories = match &exec.cwd {
             Some(directory) => vec![c_string(&[directory], "the working directory")?],
             None => vec![c_string(&[&user.home], "the home directory")?, c"/".into()],
         };
-        let identity =
-            exec.user.as_ref().filter(|_| user != User::root()).map(|_| (user.uid, user.gid, user.groups.as_slice()));
+        let identity = exec
+            .user
+            .as_ref()
+            .filter(|_| user != User::root())
+            .map(|_| (user.uid, user.gid, user.groups.as_slice()));
 
         let streams = match exec.pty {
             Some(size) => terminal(size, &user),
@@ -130,7 +134,12 @@ fn terminal(size: PtySize, user: &User) -> rustix::io::Result<Streams> {
     }
     rustix::io::ioctl_fionbio(&master, true)?;
     let copy = |fd: &OwnedFd| fd.try_clone().map_err(|_| Errno::MFILE);
-    Ok(Streams { child: [copy(&slave)?, copy(&slave)?, slave], stdin: Some(copy(&master)?), stdout: master, stderr: None })
+    Ok(Streams {
+        child: [copy(&slave)?, copy(&slave)?, slave],
+        stdin: Some(copy(&master)?),
+        stdout: master,
+        stderr: None,
+    })
 }
 
 /// Tells a terminal its size.
@@ -160,13 +169,19 @@ fn explain(step: Step, error: Errno, exec: &Exec, programs: &[CString]) -> Refus
                 Some((std::fs::metadata(&path).ok()?, path))
             });
             let (code, why) = match (error, &there) {
-                (Errno::NOENT, Some(_)) => (FailureCode::BadInterpreter, "its interpreter or loader does not exist"),
+                (Errno::NOENT, Some(_)) => {
+                    (FailureCode::BadInterpreter, "its interpreter or loader does not exist")
+                }
                 (Errno::NOENT | Errno::NOTDIR, None) => (FailureCode::NotFound, "no such program"),
-                (Errno::ACCESS, Some((meta, _))) if meta.is_dir() => (FailureCode::IsADirectory, "it is a directory"),
+                (Errno::ACCESS, Some((meta, _))) if meta.is_dir() => {
+                    (FailureCode::IsADirectory, "it is a directory")
+                }
                 (Errno::ACCESS, Some((meta, _))) if meta.permissions().mode() & 0o111 == 0 => {
                     (FailureCode::NotExecutable, "it has no execute permission")
                 }
-                (Errno::NOEXEC | Errno::LIBBAD, _) => (FailureCode::NotExecutable, "it is no program for this machine"),
+                (Errno::NOEXEC | Errno::LIBBAD, _) => {
+                    (FailureCode::NotExecutable, "it is no program for this machine")
+                }
                 (Errno::TOOBIG, _) => (FailureCode::TooLarge, "arguments and environment are too large"),
                 _ => (crate::failure::code(error), because.as_str()),
             };

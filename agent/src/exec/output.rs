@@ -13,6 +13,9 @@ use crate::port::Sender;
 /// A read of this size shows a program that writes a lot: its pipe is enlarged and watched without pauses.
 const BULK: usize = 32 * 1024;
 
+/// The size of a new pipe.
+const USUAL_PIPE: usize = 64 * 1024;
+
 /// The size of an enlarged pipe.
 const LARGE_PIPE: usize = 1 << 20;
 
@@ -52,6 +55,7 @@ pub struct Output {
     /// When to watch again.
     resume: Option<Instant>,
     bulk: bool,
+    enlarged: bool,
     /// The end of file was seen.
     ended: bool,
     /// After the leader's end: the bytes that may have been in the pipe at that moment.
@@ -62,7 +66,18 @@ impl Output {
     /// Takes the reading end.
     pub fn new(fd: OwnedFd, stream: Stream, token: Token, terminal: bool, resume: Instant) -> Self {
         let (watch, resume) = (Watch::No, Some(resume));
-        Self { fd, stream, token, terminal, watch, resume, bulk: false, ended: false, rest: None }
+        Self {
+            fd,
+            stream,
+            token,
+            terminal,
+            watch,
+            resume,
+            bulk: false,
+            enlarged: false,
+            ended: false,
+            rest: None,
+        }
     }
 
     /// When [`Output::tick`] wants to be called.
@@ -111,7 +126,7 @@ impl Output {
         if count >= BULK && !self.bulk {
             self.bulk = true;
             if !self.terminal {
-                let _not_essential = rustix::pipe::fcntl_setpipe_size(&self.fd, LARGE_PIPE);
+                self.enlarged |= rustix::pipe::fcntl_setpipe_size(&self.fd, LARGE_PIPE).is_ok();
             }
         } else if count < BULK / 8 {
             self.bulk = false;
@@ -131,7 +146,7 @@ impl Output {
         self.resume = None;
         self.set_watch(if self.terminal { Watch::Always } else { Watch::No }, poller);
         if !self.terminal {
-            self.rest = Some(rustix::pipe::fcntl_getpipe_size(&self.fd).unwrap_or(LARGE_PIPE));
+            self.rest = Some(if self.enlarged { LARGE_PIPE } else { USUAL_PIPE });
         }
     }
 

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::EventFlags;
 use rustix::process::{Pid, Signal};
 use wasm_sandbox_protocol::agent::{
-    AgentToHost, EndedBy, Exec, ExitStatus, Exited, FailureCode, INITIAL_WINDOW, OperationId, PtySize, Stdin, Stream,
-    Usage,
+    AgentToHost, EndedBy, Exec, ExitStatus, Exited, FailureCode, INITIAL_WINDOW, OperationId, PtySize, Stdin,
+    Stream, Usage,
 };
 
 use super::input::Input;
@@ -43,7 +43,13 @@ enum Phase {
     /// The leader runs.
     Running,
     /// The leader was collected; its output is being read to the end.
-    Leaving { status: ExitStatus, usage: Usage, duration: Duration, give_up: Instant, look_again: Option<Instant> },
+    Leaving {
+        status: ExitStatus,
+        usage: Usage,
+        duration: Duration,
+        give_up: Instant,
+        look_again: Option<Instant>,
+    },
     /// The host has its answer; others of the tree still run.
     LeftBehind,
 }
@@ -168,7 +174,9 @@ impl Process {
                 self.check_cpu_time(now, shared);
                 Progress::Running
             }
-            Phase::Leaving { look_again, .. } if look_again.is_some_and(|moment| moment <= now) => self.leave(shared),
+            Phase::Leaving { look_again, .. } if look_again.is_some_and(|moment| moment <= now) => {
+                self.leave(shared)
+            }
             Phase::Leaving { .. } => Progress::Running,
             Phase::LeftBehind => Progress::Answered,
         }
@@ -392,7 +400,8 @@ impl Process {
         }
         self.phase = Phase::LeftBehind;
         if let Some(events) = self.group.events() {
-            let _checked_when_output_comes = shared.poller.add(events, Token::Group(self.key), EventFlags::PRI);
+            let _checked_when_output_comes =
+                shared.poller.add(events, Token::Group(self.key), EventFlags::PRI);
         }
         for output in self.outputs.iter_mut().flatten() {
             output.discard(&mut shared.scratch, &shared.poller);

@@ -78,7 +78,8 @@ impl FileReader {
             if self.sent >= turn_ends || sender.is_full() {
                 return Reading::More;
             }
-            let room = scratch.len().min(self.window as usize).min(usize::try_from(self.left).unwrap_or(usize::MAX));
+            let room =
+                scratch.len().min(self.window as usize).min(usize::try_from(self.left).unwrap_or(usize::MAX));
             let count = match rustix::io::pread(&self.file, &mut scratch[..room], self.offset) {
                 Ok(0) => break,
                 Ok(count) => count,

@@ -67,7 +67,12 @@ impl FileWriter {
                 mode = mode.or(Some(stat.st_mode & 0o7777));
             }
             flags |= OFlags::EXCL;
-            rename = Some(Rename { from: beside(&to, request.op), to, exclusive: request.flags.exclusive, finished: false });
+            rename = Some(Rename {
+                from: beside(&to, request.op),
+                to,
+                exclusive: request.flags.exclusive,
+                finished: false,
+            });
         } else {
             flags |= if request.flags.append { OFlags::APPEND } else { OFlags::TRUNC };
             if request.flags.exclusive {
@@ -79,7 +84,12 @@ impl FileWriter {
         let file = match rustix::fs::open(opened, flags, created) {
             Ok(file) => file,
             // A named pipe without a reader.
-            Err(Errno::NXIO) => return Err(Refusal::new(FailureCode::NotARegularFile, format!("{} is not a regular file", String::from_utf8_lossy(path)))),
+            Err(Errno::NXIO) => {
+                return Err(Refusal::new(
+                    FailureCode::NotARegularFile,
+                    format!("{} is not a regular file", String::from_utf8_lossy(path)),
+                ));
+            }
             Err(error) => return Err(failed(error)),
         };
         let mut writer = Self { op: request.op, path: path.into(), file, rename, window: INITIAL_WINDOW };

@@ -70,7 +70,7 @@ impl CommandLine {
 
     /// The limit on memory in bytes.
     pub fn memory_limit(&self) -> Option<u64> {
-        self.memory_limit_for(memory())
+        self.memory_limit_for(crate::status::memory_available().unwrap_or_else(memory))
     }
 
     fn process_limit_for(&self, memory: u64) -> Option<u64> {
@@ -81,9 +81,11 @@ impl CommandLine {
         }
     }
 
-    /// Below all of the memory, so that the out-of-memory killer acts among the sandbox's processes.
+    /// Below the memory that is available, so that the out-of-memory killer acts among the sandbox's processes.
     fn memory_limit_for(&self, memory: u64) -> Option<u64> {
-        let reserve = self.memory_reserve_mb.map_or((memory / 16).clamp(8 << 20, 32 << 20), |megabytes| megabytes << 20);
+        let reserve = self
+            .memory_reserve_mb
+            .map_or((memory / 16).clamp(8 << 20, 32 << 20), |megabytes| megabytes << 20);
         memory.checked_sub(reserve).filter(|limit| *limit > 0)
     }
 }
@@ -99,8 +101,9 @@ mod tests {
 
     #[test]
     fn parameters_replace_defaults_and_others_are_left_alone() {
-        let options =
-            CommandLine::parse("console=ttyS0 quiet wasm_sandbox.root=/dev/vdb wasm_sandbox.processes=99 panic=-1\n");
+        let options = CommandLine::parse(
+            "console=ttyS0 quiet wasm_sandbox.root=/dev/vdb wasm_sandbox.processes=99 panic=-1\n",
+        );
         let expected = CommandLine { root: "/dev/vdb".into(), processes: Some(99), ..CommandLine::default() };
         assert_eq!(options, expected);
     }
@@ -109,9 +112,13 @@ mod tests {
     fn limits_follow_the_memory_unless_they_are_given() {
         let options = CommandLine::default();
         assert_eq!(options.memory_limit_for(256 << 20), Some(240 << 20));
+        assert_eq!(options.memory_limit_for(32 << 20), Some(24 << 20));
         assert_eq!(options.process_limit_for(256 << 20), Some(2048));
         assert_eq!(options.process_limit_for(2 << 30), Some(4096));
-        assert_eq!(CommandLine { processes: Some(0), ..CommandLine::default() }.process_limit_for(1 << 30), None);
+        assert_eq!(
+            CommandLine { processes: Some(0), ..CommandLine::default() }.process_limit_for(1 << 30),
+            None
+        );
         let options = CommandLine { memory_reserve_mb: Some(300), ..CommandLine::default() };
         assert_eq!(options.memory_limit_for(256 << 20), None);
     }

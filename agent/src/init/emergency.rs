@@ -8,7 +8,8 @@ use rustix::system::{RebootCommand, reboot};
 use super::{CommandLine, Trouble};
 
 /// Where a shell for emergencies may be: in the root, in its image, in the initial file system.
-const SHELLS: [&str; 5] = ["/bin/busybox", "/usr/bin/busybox", "/lower/bin/busybox", "/lower/usr/bin/busybox", "/busybox"];
+const SHELLS: [&str; 5] =
+    ["/bin/busybox", "/usr/bin/busybox", "/lower/bin/busybox", "/lower/usr/bin/busybox", "/busybox"];
 
 /// Says what happened, offers a shell if the host wants that, and restarts the machine, which the host takes for the crash
 /// that it is.
@@ -23,7 +24,8 @@ pub fn handle(trouble: &Trouble, options: &CommandLine) -> ExitCode {
                 crate::log!("starting {shell} sh; the machine restarts when it ends");
                 let mut shell = Command::new(shell);
                 // As a child, so that its end does not make the kernel panic.
-                let _ended = shell.arg0("busybox").arg("sh").env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").status();
+                let _ended =
+                    shell.arg0("busybox").arg("sh").env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").status();
                 break;
             }
         }

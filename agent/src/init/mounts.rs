@@ -22,7 +22,12 @@ pub fn after_root() {
     let all: [(&str, &str, MountFlags, Option<&CStr>); 6] = [
         ("sysfs", "/sys", safe(), None),
         ("cgroup2", "/sys/fs/cgroup", safe(), Some(c"nsdelegate")),
-        ("devpts", "/dev/pts", MountFlags::NOSUID | MountFlags::NOEXEC, Some(c"gid=5,mode=0620,ptmxmode=0666")),
+        (
+            "devpts",
+            "/dev/pts",
+            MountFlags::NOSUID | MountFlags::NOEXEC,
+            Some(c"gid=5,mode=0620,ptmxmode=0666"),
+        ),
         ("tmpfs", "/dev/shm", MountFlags::NOSUID | MountFlags::NODEV, Some(c"mode=1777")),
         ("mqueue", "/dev/mqueue", safe(), None),
         ("tmpfs", "/run", MountFlags::NOSUID | MountFlags::NODEV, Some(c"mode=0755,size=25%")),
@@ -34,9 +39,12 @@ pub fn after_root() {
     }
     directory("/run/lock", 0o1777);
     directory("/tmp", 0o1777);
-    for (name, target) in
-        [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")]
-    {
+    for (name, target) in [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+    ] {
         let _exists = rustix::fs::symlink(target, format!("/dev/{name}"));
     }
 }

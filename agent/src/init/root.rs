@@ -25,8 +25,9 @@ pub fn assemble(options: &CommandLine) -> Result<(), Trouble> {
         .map_err(|error| Trouble::new(format!("mount {} as {}", options.root, options.root_type), error))?;
 
     let size = CString::new(format!("mode=0755,size={}", options.overlay_size)).unwrap_or_default();
-    mount("tmpfs", WRITABLE, "tmpfs", MountFlags::empty(), size.as_c_str())
-        .map_err(|error| Trouble::new(format!("mount a writable layer of {}", options.overlay_size), error))?;
+    mount("tmpfs", WRITABLE, "tmpfs", MountFlags::empty(), size.as_c_str()).map_err(|error| {
+        Trouble::new(format!("mount a writable layer of {}", options.overlay_size), error)
+    })?;
     make("/writable/upper")?;
     make("/writable/work")?;
     let layers = "lowerdir=/lower,upperdir=/writable/upper,workdir=/writable/work";

@@ -40,5 +40,6 @@ pub fn apply() {
 
 /// Exempts PID 1 from the out-of-memory killer. Only now: children would inherit it.
 pub fn protect_pid_1() {
-    let _without_it_the_kernel_protects_pid_1_all_the_same = std::fs::write("/proc/self/oom_score_adj", "-1000");
+    let _without_it_the_kernel_protects_pid_1_all_the_same =
+        std::fs::write("/proc/self/oom_score_adj", "-1000");
 }

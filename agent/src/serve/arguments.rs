@@ -28,7 +28,8 @@ impl Arguments {
                 Some("--connect") => parsed.connect = Some(PathBuf::from(&value)),
                 Some("--cgroup") => parsed.cgroup = Some(PathBuf::from(&value)),
                 Some("--max-processes") => {
-                    parsed.max_processes = Some(number().and_then(|n| u32::try_from(n).ok()).ok_or_else(wrong)?);
+                    parsed.max_processes =
+                        Some(number().and_then(|n| u32::try_from(n).ok()).ok_or_else(wrong)?);
                 }
                 Some("--max-memory") => parsed.max_memory = Some(number().ok_or_else(wrong)?),
                 _ => return Err(format!("there is no argument {}", name.display())),

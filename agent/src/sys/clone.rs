@@ -181,7 +181,10 @@ fn set_up(plan: &Plan) -> rustix::io::Result<()> {
     rustix::stdio::dup2_stderr(stderr)
 }
 
-fn first_success(choices: &[CString], attempt: impl Fn(&CStr) -> rustix::io::Result<()>) -> rustix::io::Result<()> {
+fn first_success(
+    choices: &[CString],
+    attempt: impl Fn(&CStr) -> rustix::io::Result<()>,
+) -> rustix::io::Result<()> {
     let mut result = Ok(());
     for choice in choices {
         result = attempt(choice);

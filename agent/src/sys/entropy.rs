@@ -23,7 +23,11 @@ pub fn add(bytes: &[u8]) -> rustix::io::Result<()> {
     use rustix::fs::{Mode, OFlags};
     let bytes = bytes.get(..LIMIT).unwrap_or(bytes);
     let device = rustix::fs::open("/dev/urandom", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
-    let mut info = Box::new(PoolInfo { entropy_bits: bytes.len() as i32 * 8, size: bytes.len() as i32, data: [0; LIMIT] });
+    let mut info = Box::new(PoolInfo {
+        entropy_bits: bytes.len() as i32 * 8,
+        size: bytes.len() as i32,
+        data: [0; LIMIT],
+    });
     info.data[..bytes.len()].copy_from_slice(bytes);
     // SAFETY: the kernel reads `size` bytes behind the header, which the array holds.
     check(unsafe { libc::ioctl(device.as_fd().as_raw_fd(), RNDADDENTROPY as _, &raw const *info) })?;

@@ -52,7 +52,8 @@ impl Agent {
     /// Starts one with control groups where the machine has them.
     pub fn start() -> Self {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
-        let name = format!("wasm-sandbox-test-{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
+        let name =
+            format!("wasm-sandbox-test-{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
         Self::start_in(cgroup_root().map(|root| root.join(name)))
     }
 
@@ -65,13 +66,15 @@ impl Agent {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let socket = directory.path().join("port");
         let listener = UnixListener::bind(&socket).expect("a socket");
-        let child = Some(Command::new(env!("CARGO_BIN_EXE_agent"))
-            .args(["serve", "--connect"])
-            .arg(&socket)
-            .arg("--cgroup")
-            .arg(cgroup.as_deref().unwrap_or(Path::new("/nonexistent/cgroup")))
-            .spawn()
-            .expect("the agent starts"));
+        let child = Some(
+            Command::new(env!("CARGO_BIN_EXE_agent"))
+                .args(["serve", "--connect"])
+                .arg(&socket)
+                .arg("--cgroup")
+                .arg(cgroup.as_deref().unwrap_or(Path::new("/nonexistent/cgroup")))
+                .spawn()
+                .expect("the agent starts"),
+        );
         let (stream, _) = listener.accept().expect("the agent connects");
         let mut agent = Self::new(stream, directory);
         (agent.child, agent.cgroup) = (child, cgroup);
@@ -168,13 +171,15 @@ impl Agent {
     }
 
     pub fn finish_all(&mut self, ops: &[OperationId]) -> HashMap<OperationId, Result<Outcome, Failure>> {
-        let mut running: HashMap<OperationId, Outcome> = ops.iter().map(|op| (*op, Outcome::default())).collect();
+        let mut running: HashMap<OperationId, Outcome> =
+            ops.iter().map(|op| (*op, Outcome::default())).collect();
         let mut done = HashMap::new();
         while !running.is_empty() {
             match self.receive() {
                 AgentToHost::Output { op, stream, data } => {
                     let outcome = running.get_mut(&op).expect("an operation under way");
-                    let target = if stream == Stream::Stdout { &mut outcome.stdout } else { &mut outcome.stderr };
+                    let target =
+                        if stream == Stream::Stdout { &mut outcome.stdout } else { &mut outcome.stderr };
                     target.extend_from_slice(&data);
                     self.send(&HostToAgent::Credit { op, bytes: data.len() as u32 });
                 }
@@ -280,7 +285,9 @@ pub fn argv(words: &[&str]) -> Exec<'static> {
 
 fn into_owned(frame: AgentToHost<'_>) -> Frame {
     match frame {
-        AgentToHost::Output { op, stream, data } => AgentToHost::Output { op, stream, data: data.into_owned() },
+        AgentToHost::Output { op, stream, data } => {
+            AgentToHost::Output { op, stream, data: data.into_owned() }
+        }
         AgentToHost::FileData { op, data } => AgentToHost::FileData { op, data: data.into_owned() },
         AgentToHost::Ready(ready) => AgentToHost::Ready(ready),
         AgentToHost::Pong { token } => AgentToHost::Pong { token },

@@ -20,23 +20,26 @@ fn exec() -> impl Strategy<Value = HostToAgent<'static>> {
         prop::option::of(bytes(10)),
     );
     let stdin = prop_oneof![Just(Stdin::Null), bytes(100).prop_map(Stdin::Inline), Just(Stdin::Stream)];
-    let numbers = (any::<Option<u32>>(), any::<Option<u32>>(), any::<Option<(u16, u16)>>(), any::<(bool, bool, u16)>());
-    (words, stdin, numbers).prop_map(|((op, argv, env, cwd, user), stdin, (wall, cpu, pty, (a, b, delay)))| {
-        HostToAgent::Exec(Exec {
-            op,
-            argv,
-            env,
-            clear_env: a,
-            cwd,
-            user,
-            stdin,
-            time_limit_ms: wall,
-            cpu_time_limit_ms: cpu,
-            pty: pty.map(|(cols, rows)| PtySize { cols, rows }),
-            announce_start: b,
-            output_delay_ms: delay,
-        })
-    })
+    let numbers =
+        (any::<Option<u32>>(), any::<Option<u32>>(), any::<Option<(u16, u16)>>(), any::<(bool, bool, u16)>());
+    (words, stdin, numbers).prop_map(
+        |((op, argv, env, cwd, user), stdin, (wall, cpu, pty, (a, b, delay)))| {
+            HostToAgent::Exec(Exec {
+                op,
+                argv,
+                env,
+                clear_env: a,
+                cwd,
+                user,
+                stdin,
+                time_limit_ms: wall,
+                cpu_time_limit_ms: cpu,
+                pty: pty.map(|(cols, rows)| PtySize { cols, rows }),
+                announce_start: b,
+                output_delay_ms: delay,
+            })
+        },
+    )
 }
 
 fn host_message() -> impl Strategy<Value = HostToAgent<'static>> {
@@ -61,8 +64,9 @@ fn host_message() -> impl Strategy<Value = HostToAgent<'static>> {
                 HostToAgent::WriteFile(WriteFile { op, path, mode, flags, data, last })
             }
         ),
-        (op(), bytes(30), any::<u64>(), any::<Option<u64>>())
-            .prop_map(|(op, path, offset, length)| HostToAgent::ReadFile(ReadFile { op, path, offset, length })),
+        (op(), bytes(30), any::<u64>(), any::<Option<u64>>()).prop_map(|(op, path, offset, length)| {
+            HostToAgent::ReadFile(ReadFile { op, path, offset, length })
+        }),
     ]
 }
 
@@ -132,7 +136,8 @@ proptest! {
 fn a_frame_has_a_little_endian_length_and_a_postcard_body() {
     let mut out = Vec::new();
     let op = OperationId(5);
-    encode(&AgentToHost::Output { op, stream: Stream::Stderr, data: b"hi".as_slice().into() }, &mut out).expect("small");
+    encode(&AgentToHost::Output { op, stream: Stream::Stderr, data: b"hi".as_slice().into() }, &mut out)
+        .expect("small");
     assert_eq!(out, [6, 0, 0, 0, 3, 5, 1, 2, b'h', b'i']);
 }
 

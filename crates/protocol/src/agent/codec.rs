@@ -131,7 +131,9 @@ impl Decoder {
         self.start += HEADER + length;
         match postcard::take_from_bytes(body) {
             Ok((message, [])) => Ok(Some(message)),
-            Ok((_, rest)) => Err(FrameError::Undecodable { length, reason: format!("{} bytes too many", rest.len()) }),
+            Ok((_, rest)) => {
+                Err(FrameError::Undecodable { length, reason: format!("{} bytes too many", rest.len()) })
+            }
             Err(error) => Err(FrameError::Undecodable { length, reason: error.to_string() }),
         }
     }
