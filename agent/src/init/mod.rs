@@ -11,6 +11,7 @@ mod reaper;
 mod root;
 mod settings;
 
+use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
 use command_line::CommandLine;
@@ -46,7 +47,7 @@ fn start(options: &mut CommandLine) -> Result<u32, Trouble> {
 
     // This file is out of reach by its name since the root moved, but not by this link.
     let mut server = Command::new("/proc/self/exe");
-    server.arg("serve").env_clear();
+    server.arg0("agent").arg("serve").env_clear();
     if let Some(limit) = options.process_limit() {
         server.arg("--max-processes").arg(limit.to_string());
     }
