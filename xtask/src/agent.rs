@@ -88,7 +88,7 @@ impl Toolchain {
         let mut command = Command::new(cargo);
         command
             .current_dir(repository())
-            .args(["build", "--locked", "--package", "wasm-sandbox-agent", "--profile", "agent"])
+            .args(["build", "--package", "wasm-sandbox-agent", "--profile", "agent"])
             .args(["--target", TARGET])
             .arg("--target-dir")
             .arg(directory)
@@ -111,7 +111,8 @@ fn ask(program: &str, arguments: &[&str]) -> Result<String> {
     let output =
         Command::new(program).args(arguments).output().with_context(|| format!("running {program}"))?;
     if !output.status.success() {
-        bail!("{program} {} failed ({})", arguments.join(" "), output.status);
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("{program} {} failed ({}): {}", arguments.join(" "), output.status, said.trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -136,7 +137,7 @@ fn dependencies(repository: &Path) -> Result<String> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let manifest = repository.join("agent/Cargo.toml");
     let manifest = manifest.to_str().context("the repository's path is not text")?;
-    let arguments = ["tree", "--locked", "--edges", "normal,build", "--prefix", "none", "--no-dedupe"];
+    let arguments = ["tree", "--edges", "normal,build", "--prefix", "none", "--no-dedupe"];
     let filter = ["--target", TARGET, "--format", "{p} {f}", "--manifest-path", manifest];
     let tree = ask(&cargo, &[arguments.as_slice(), &filter].concat())?;
     // Packages of this repository come with the path of this checkout, and are hashed by their content.
