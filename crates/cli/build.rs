@@ -1,6 +1,8 @@
 //! Tells the program where the artefacts are that it carries: see `artifacts.rs`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
 
 /// What `xtask artifacts` puts there.
 const FILES: [&str; 6] =
@@ -19,4 +21,19 @@ fn main() {
         }
     }
     println!("cargo:rustc-env=WASM_SANDBOX_ARTIFACTS={}", directory.display());
+    println!("cargo:rustc-env=ENGINE_HASH={}", hash(&directory, &["v86.wasm"]));
+    let image = ["image/vmlinux", "image/initramfs.cpio", "image/root.erofs.zst"];
+    println!("cargo:rustc-env=IMAGE_HASH={}", hash(&directory, &image));
+}
+
+/// SHA-256 of the files one after the other, in hexadecimal.
+fn hash(directory: &Path, files: &[&str]) -> String {
+    let mut hasher = Sha256::new();
+    for file in files {
+        match std::fs::read(directory.join(file)) {
+            Ok(bytes) => hasher.update(bytes),
+            Err(error) => println!("cargo:error={file}: {error}"),
+        }
+    }
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

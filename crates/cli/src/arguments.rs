@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 
 /// A real Linux in a sandbox made of WebAssembly.
 ///
@@ -11,20 +11,46 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "wasm-sandbox", version)]
 pub struct Arguments {
-    /// Memory of the guest in MiB, from 64 to 2047
-    #[arg(long, value_name = "MB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(64..=2047))]
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    #[command(flatten)]
+    pub machine: MachineArguments,
+
+    /// Go on from this file, made by the request `save`, with the memory size it has
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["no_snapshot", "memory_limit"])]
+    pub snapshot: Option<PathBuf>,
+
+    /// Power the machine on instead of starting from the prepared snapshot
+    #[arg(long)]
+    pub no_snapshot: bool,
+}
+
+/// What else the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make the snapshot that sandboxes start from, ahead of the first start
+    Prepare,
+}
+
+/// The machine.
+#[derive(Debug, Args)]
+pub struct MachineArguments {
+    /// Memory of the guest in MiB, from 64 to 1024
+    #[arg(long, value_name = "MB", default_value_t = 256, global = true,
+        value_parser = clap::value_parser!(u64).range(64..=1024))]
     pub memory_limit: u64,
 
     /// Boot the image in this directory instead of the one inside the program
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     pub image: Option<PathBuf>,
 
     /// Show the kernel's log and what the program does on standard error
-    #[arg(long, short)]
+    #[arg(long, short, global = true)]
     pub verbose: bool,
 }
 
-impl Arguments {
+impl MachineArguments {
     /// Memory of the guest in bytes.
     pub fn memory_limit_bytes(&self) -> u64 {
         self.memory_limit << 20

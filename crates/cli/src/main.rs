@@ -3,21 +3,26 @@
 mod arguments;
 mod artifacts;
 mod backlog;
+mod cache;
 mod lines;
 mod logging;
+mod prepare;
 mod serve;
+mod startup;
+mod warm_up;
 
+use std::io::BufReader;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use wasm_sandbox::{Sandbox, SandboxConfig};
+use wasm_sandbox::Fleet;
 
-use arguments::Arguments;
+use arguments::{Arguments, Command};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    logging::start(arguments.verbose);
+    logging::start(arguments.machine.verbose);
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -28,15 +33,12 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let image = match &arguments.image {
-        Some(directory) => artifacts::image_from(directory)?,
-        None => artifacts::default_image()?,
-    };
-    let sandbox = Sandbox::start(SandboxConfig {
-        engine: artifacts::engine()?,
-        image,
-        memory_limit_bytes: arguments.memory_limit_bytes(),
-        kernel_log: arguments.verbose,
-    })?;
-    serve::serve(sandbox, std::io::stdin().lock(), std::io::stdout())
+    let config = startup::config(&arguments.machine)?;
+    match arguments.command {
+        Some(Command::Prepare) => prepare::prepare(&config),
+        None => {
+            let config = startup::with_snapshot(config, arguments)?;
+            serve::serve(Fleet::start(config)?, BufReader::new(std::io::stdin()), std::io::stdout())
+        }
+    }
 }

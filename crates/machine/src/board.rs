@@ -7,21 +7,22 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use wasm_sandbox_devices::pit::Pit;
-use wasm_sandbox_devices::rtc::Rtc;
-use wasm_sandbox_devices::uart::Uart;
+use serde::{Deserialize, Serialize};
+use wasm_sandbox_devices::pit::{Pit, PitState};
+use wasm_sandbox_devices::rtc::{Rtc, RtcState};
+use wasm_sandbox_devices::uart::{Uart, UartState};
 use wasm_sandbox_devices::virtio::block::{Block, BlockConfig};
-use wasm_sandbox_devices::virtio::console::{Console, PortConfig};
-use wasm_sandbox_devices::virtio::mmio::VirtioMmio;
+use wasm_sandbox_devices::virtio::console::{Console, ConsoleState, PortConfig};
+use wasm_sandbox_devices::virtio::mmio::{MmioState, VirtioMmio};
 use wasm_sandbox_devices::virtio::rng::Rng;
-use wasm_sandbox_devices::{Context, Device, GuestMemory, VmTime, system_control};
+use wasm_sandbox_devices::{Context, Device, GuestMemory, RestoreError, VmTime, system_control};
 use wasm_sandbox_vcpu::{Bus, InterruptChanges, WrittenRanges};
 
 use crate::backends::{DiskBackend, EntropyBackend};
 use crate::clock::{Clock, wall_clock};
 use crate::disk::DiskImage;
 use crate::entropy::HostEntropy;
-use crate::interrupts::InterruptLines;
+use crate::interrupts::{InterruptLines, LineState};
 
 /// Name of the virtio console port the agent listens at.
 const AGENT_PORT_NAME: &str = "org.wasm-sandbox.agent";
@@ -76,7 +77,6 @@ pub(crate) struct Board {
 impl Board {
     /// A board whose clock stands at power-on.
     pub(crate) fn new(disk: DiskImage) -> Self {
-        let unix_nanoseconds = i128::try_from(wall_clock().as_nanos()).unwrap_or(i128::MAX);
         Self {
             clock: Clock::stopped_at(VmTime::ZERO),
             entropy: HostEntropy::new(),
@@ -84,12 +84,59 @@ impl Board {
             reset_requested: false,
             pit: Pit::new(),
             system_control_latch: 0,
-            rtc: Rtc::new(unix_nanoseconds),
+            rtc: Rtc::new(unix_nanoseconds()),
             uart: Uart::new(),
             console: VirtioMmio::new(console()),
             disk: VirtioMmio::new(Block::new(DiskBackend::new(disk), disk_config())),
             rng: VirtioMmio::new(Rng::new(EntropyBackend::new())),
         }
+    }
+
+    /// Everything that a snapshot keeps of the board.
+    pub(crate) fn save(&self) -> BoardState {
+        // Exhaustive, so that a new field cannot be forgotten.
+        let Self {
+            clock,
+            entropy: _,
+            lines,
+            reset_requested: _,
+            pit,
+            system_control_latch,
+            rtc,
+            uart,
+            console,
+            disk,
+            rng,
+        } = self;
+        BoardState {
+            now: clock.now(),
+            lines: lines.save(),
+            pit: pit.save(),
+            system_control_latch: *system_control_latch,
+            rtc: rtc.save(),
+            uart: uart.save(),
+            console: console.save(),
+            disk: disk.save(),
+            rng: rng.save(),
+        }
+    }
+
+    /// A board that continues from `state`; its clock stands. The real-time clock shows the present,
+    /// whatever it showed then.
+    pub(crate) fn restore(disk: DiskImage, state: BoardState) -> Result<Self, RestoreError> {
+        let mut board = Self::new(disk);
+        let BoardState { now, lines, pit, system_control_latch, rtc, uart, console, disk, rng } = state;
+        board.clock = Clock::stopped_at(now);
+        board.lines = InterruptLines::restore(lines);
+        board.pit.restore(pit)?;
+        board.system_control_latch = system_control_latch;
+        board.rtc.restore(rtc)?;
+        board.rtc.set_time(unix_nanoseconds(), now);
+        board.uart.restore(uart)?;
+        board.console.restore(console)?;
+        board.disk.restore(disk)?;
+        board.rng.restore(rng)?;
+        Ok(board)
     }
 
     /// What the kernel's command line must say for it to find the virtio devices.
@@ -203,6 +250,24 @@ impl Board {
     fn context<'a>(&self, ram: &'a mut [u8]) -> Context<'a> {
         Context { now: self.clock.now(), memory: GuestMemory::new(ram) }
     }
+}
+
+/// What a snapshot keeps of a board.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct BoardState {
+    now: VmTime,
+    lines: LineState,
+    pit: PitState,
+    system_control_latch: u8,
+    rtc: RtcState,
+    uart: UartState,
+    console: MmioState<ConsoleState>,
+    disk: MmioState<()>,
+    rng: MmioState<()>,
+}
+
+fn unix_nanoseconds() -> i128 {
+    i128::try_from(wall_clock().as_nanos()).unwrap_or(i128::MAX)
 }
 
 fn console() -> Console {

@@ -1,6 +1,7 @@
 //! Errors of the machine.
 
 use thiserror::Error;
+use wasm_sandbox_devices::RestoreError;
 use wasm_sandbox_vcpu::VcpuError;
 
 /// Why a machine could not be made or could not go on.
@@ -23,6 +24,9 @@ pub enum MachineError {
     /// The disk image is damaged or not in the zstd seekable format.
     #[error("the disk image cannot be read: {0}")]
     Disk(String),
+    /// A snapshot's device state is none.
+    #[error("the snapshot is damaged: {0}")]
+    Restore(#[from] RestoreError),
     /// The CPU engine could not be set up.
     #[error(transparent)]
     Vcpu(VcpuError),

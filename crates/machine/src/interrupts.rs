@@ -1,5 +1,6 @@
 //! Interrupt lines between the chips and the controllers, which are inside the CPU engine.
 
+use serde::{Deserialize, Serialize};
 use wasm_sandbox_vcpu::InterruptChanges;
 
 /// The 16 lines of the 8259 pair, with every edge since the engine looked last.
@@ -13,7 +14,27 @@ pub(crate) struct InterruptLines {
     dipped: u16,
 }
 
+/// What a snapshot keeps of the lines.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct LineState {
+    levels: u16,
+    delivered: u16,
+    dipped: u16,
+}
+
 impl InterruptLines {
+    /// The lines' state.
+    pub(crate) fn save(&self) -> LineState {
+        let Self { levels, delivered, dipped } = *self;
+        LineState { levels, delivered, dipped }
+    }
+
+    /// Lines in a saved state; every state is possible.
+    pub(crate) fn restore(state: LineState) -> Self {
+        let LineState { levels, delivered, dipped } = state;
+        Self { levels, delivered, dipped }
+    }
+
     /// Sets line `irq` (0 to 15) to `level`.
     pub(crate) fn set(&mut self, irq: u8, level: bool) {
         let line = 1u16 << (irq & 15);

@@ -11,10 +11,11 @@ mod entropy;
 mod error;
 mod interrupts;
 mod machine;
+mod snapshot;
 
 pub use clock::wall_clock;
 pub use disk::DiskImage;
 pub use error::{CrashReason, MachineError};
 pub use machine::{Machine, MachineConfig, Progress};
-pub use wasm_sandbox_vcpu::Statistics;
-pub use wasm_sandbox_vcpu::v86::V86Module;
+pub use snapshot::{MachineSnapshot, SnapshotError, SnapshotIdentity, Trust};
+pub use wasm_sandbox_vcpu::{EngineModule, EngineSnapshot, Statistics, VcpuError};

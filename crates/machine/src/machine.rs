@@ -3,19 +3,20 @@
 use std::time::Duration;
 
 use wasm_sandbox_devices::GuestMemory;
-use wasm_sandbox_vcpu::v86::{V86, V86Module};
-use wasm_sandbox_vcpu::{CpuEngine, Slice, Statistics};
+use wasm_sandbox_vcpu::v86::V86;
+use wasm_sandbox_vcpu::{CpuEngine, EngineModule, Slice, Statistics};
 
 use crate::board::Board;
 use crate::boot::{self, BootSource};
 use crate::console_log::ConsoleLog;
 use crate::disk::DiskImage;
 use crate::error::{CrashReason, MachineError};
+use crate::snapshot::MachineSnapshot;
 
 /// What a machine is made of.
 pub struct MachineConfig<'a> {
     /// The CPU engine's code.
-    pub engine: &'a V86Module,
+    pub engine: &'a EngineModule,
     /// RAM in bytes.
     pub ram_bytes: u64,
     /// `vmlinux`.
@@ -47,7 +48,7 @@ pub struct Machine {
 /// Time runs by the TSC, which is exact, so nothing needs to be calibrated; a panic resets the
 /// machine at once, which the host sees.
 const COMMAND_LINE: &str = "console=hvc0 earlycon=uart8250,io,0x3f8 reboot=k panic=-1 tsc=reliable \
-                            no_timer_check lpj=1000000 rdinit=/init";
+                            tsc_early_khz=1000000 rdinit=/init";
 
 impl Machine {
     /// Powers a machine on: its kernel is in RAM, and the CPU at its first instruction.
@@ -65,6 +66,49 @@ impl Machine {
         vcpu.set_boot_registers(registers)?;
         vcpu.bus().clock().start();
         Ok(Self { vcpu, console: ConsoleLog::default() })
+    }
+
+    /// Makes a machine that goes on from `snapshot`. Its clock goes on where it stood; the wall clock
+    /// of the guest's kernel is left to its user.
+    ///
+    /// # Errors
+    /// [`MachineError`], except [`MachineError::Crashed`].
+    pub fn restore(
+        engine: &EngineModule,
+        disk: DiskImage,
+        snapshot: &MachineSnapshot,
+    ) -> Result<Self, MachineError> {
+        let board = Board::restore(disk, snapshot.board.clone())?;
+        let mut vcpu: Box<dyn CpuEngine<Board>> = Box::new(V86::restore(engine, &snapshot.engine, board)?);
+        vcpu.bus().clock().start();
+        Ok(Self { vcpu, console: ConsoleLog::default() })
+    }
+
+    /// The machine at this moment, with an `attachment` for its user. The machine's clock stands while
+    /// it is taken.
+    ///
+    /// # Errors
+    /// [`MachineError::Vcpu`] if the host has no room for it; the machine goes on.
+    pub fn snapshot(&mut self, attachment: Vec<u8>) -> Result<MachineSnapshot, MachineError> {
+        self.vcpu.bus().clock().stop();
+        let board = self.vcpu.bus().save();
+        let engine = self.vcpu.snapshot();
+        self.vcpu.bus().clock().start();
+        Ok(MachineSnapshot { engine: engine?, board, attachment })
+    }
+
+    /// Whether the machine should be given to [`Machine::recycle`].
+    pub fn wants_recycling(&self) -> bool {
+        self.vcpu.wants_recycling()
+    }
+
+    /// Moves the machine to fresh host structures, without a change for the guest.
+    ///
+    /// # Errors
+    /// [`MachineError`]: the machine is lost.
+    pub fn recycle(self) -> Result<Self, MachineError> {
+        let Self { vcpu, console } = self;
+        Ok(Self { vcpu: vcpu.recycle()?, console })
     }
 
     /// Runs for about a millisecond, or less if the guest waits.

@@ -25,5 +25,10 @@ pub use content::{Encoding, FileMode};
 pub use error_code::ErrorCode;
 pub use id::RequestId;
 pub use parse::{ParsedLine, RequestError, parse_line};
-pub use request::{ReadFile, Request, Reset, Shell, Status, WriteFile};
-pub use response::{Failure, FileContent, FileWritten, Outcome, ResetDone, Response, ShellResult, StatusReport};
+pub use request::{
+    Checkpoint, Close, Fork, ReadFile, Request, Reset, Restore, Save, Shell, Status, WriteFile,
+};
+pub use response::{
+    Checkpointed, Closed, Failure, FileContent, FileWritten, Forked, Outcome, ResetDone, Response, Restored, Saved,
+    ShellResult, StatusReport,
+};

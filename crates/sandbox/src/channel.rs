@@ -11,6 +11,21 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
+    /// A conversation that goes on after operation number `last_operation`.
+    pub(crate) fn after(last_operation: u32) -> Self {
+        Self { last_operation, ..Self::default() }
+    }
+
+    /// The number of the latest operation.
+    pub(crate) fn last_operation(&self) -> u32 {
+        self.last_operation
+    }
+
+    /// Whether part of a frame waits to be sent or to be completed.
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.outgoing.is_empty() || self.decoder.pending() > 0
+    }
+
     /// An operation identifier that has not been used for a long time.
     pub(crate) fn next_operation(&mut self) -> OperationId {
         self.last_operation = self.last_operation.wrapping_add(1);

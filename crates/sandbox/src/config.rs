@@ -1,6 +1,6 @@
 //! What a sandbox is made of.
 
-use wasm_sandbox_machine::{DiskImage, V86Module};
+use wasm_sandbox_machine::{DiskImage, EngineModule, MachineSnapshot, SnapshotIdentity};
 
 /// A system to boot: kernel, the agent in its initial RAM file system, and the root disk.
 #[derive(Clone)]
@@ -19,11 +19,16 @@ pub struct Image {
 #[derive(Clone)]
 pub struct SandboxConfig {
     /// The CPU engine's code.
-    pub engine: V86Module,
+    pub engine: EngineModule,
     /// What is booted.
     pub image: Image,
     /// RAM of the guest in bytes.
     pub memory_limit_bytes: u64,
+    /// The hash of `engine` and `image`, for snapshots: only what has the same can go on from one.
+    pub identity: SnapshotIdentity,
+    /// The state that the sandbox starts in and that `reset` goes back to; without it, the machine is
+    /// powered on.
+    pub snapshot: Option<MachineSnapshot>,
     /// Whether the kernel's log goes to the tracing target `guest` at level info.
     pub kernel_log: bool,
 }

@@ -1,7 +1,7 @@
 //! Errors of the library.
 
 use thiserror::Error;
-use wasm_sandbox_machine::MachineError;
+use wasm_sandbox_machine::{MachineError, SnapshotError};
 
 /// Why a sandbox cannot be made or used.
 #[derive(Debug, Error)]
@@ -10,6 +10,12 @@ pub enum SandboxError {
     /// The machine cannot be made as asked.
     #[error(transparent)]
     Machine(#[from] MachineError),
+    /// The machine went down before it could be used.
+    #[error("the machine went down: {0}")]
+    Crashed(String),
+    /// A snapshot cannot be used or made.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     /// The host gives no thread.
     #[error("the host gives no thread for the machine: {0}")]
     Thread(std::io::Error),

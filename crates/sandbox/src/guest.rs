@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use wasm_sandbox_machine::{CrashReason, Machine, MachineConfig, MachineError, Progress};
+use serde::{Deserialize, Serialize};
+use wasm_sandbox_machine::{
+    CrashReason, Machine, MachineConfig, MachineError, MachineSnapshot, Progress,
+};
 use wasm_sandbox_protocol::agent::{
     AgentToHost, Bytes, HostToAgent, OperationId, PROTOCOL_VERSION, Ready,
 };
@@ -34,6 +37,13 @@ impl From<MachineError> for GuestError {
     }
 }
 
+/// What a snapshot keeps of the conversation with the agent.
+#[derive(Serialize, Deserialize)]
+struct Attachment {
+    ready: Ready,
+    last_operation: u32,
+}
+
 /// The machine with its agent.
 pub(crate) struct Guest {
     machine: Machine,
@@ -43,8 +53,56 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
+    /// A guest in the initial state of `config`: from its snapshot, or powered on.
+    pub(crate) fn start(config: &SandboxConfig) -> Result<Self, GuestError> {
+        match &config.snapshot {
+            Some(snapshot) => Self::restore(config, snapshot),
+            None => Self::boot(config),
+        }
+    }
+
+    /// A guest that goes on from `snapshot`, which was made by [`Guest::snapshot`]. It is ready at
+    /// once.
+    pub(crate) fn restore(config: &SandboxConfig, snapshot: &MachineSnapshot) -> Result<Self, GuestError> {
+        let Attachment { ready, last_operation } = postcard::from_bytes(snapshot.attachment())
+            .map_err(|error| MachineError::Kernel(format!("the snapshot is damaged: its attachment: {error}")))?;
+        let machine = Machine::restore(&config.engine, config.image.disk.clone(), snapshot)?;
+        let channel = Channel::after(last_operation);
+        let mut guest = Self { machine, channel, ready: None, started: Instant::now() };
+        guest.greet(ready)?;
+        Ok(guest)
+    }
+
+    /// The guest at this moment. No operation may be under way.
+    pub(crate) fn snapshot(&mut self) -> Result<MachineSnapshot, GuestError> {
+        // A frame that the agent is in the middle of would be lost.
+        while self.channel.is_busy() {
+            self.run()?;
+            while self.next_frame()?.is_some() {}
+        }
+        let ready = self.ready.clone().ok_or_else(|| GuestError::Crashed("it has not booted yet".into()))?;
+        let attachment = Attachment { ready, last_operation: self.channel.last_operation() };
+        let attachment = postcard::to_allocvec(&attachment)
+            .map_err(|error| MachineError::Kernel(format!("a snapshot's attachment: {error}")))?;
+        Ok(self.machine.snapshot(attachment)?)
+    }
+
+    /// Moves the machine to fresh host structures where that is due.
+    pub(crate) fn recycle_if_due(self) -> Result<Self, GuestError> {
+        if !self.machine.wants_recycling() {
+            return Ok(self);
+        }
+        let Self { machine, channel, ready, started } = self;
+        Ok(Self { machine: machine.recycle()?, channel, ready, started })
+    }
+
+    /// Whether [`Guest::recycle_if_due`] has something to do.
+    pub(crate) fn wants_recycling(&self) -> bool {
+        self.machine.wants_recycling()
+    }
+
     /// Powers a machine on; its agent reports later.
-    pub(crate) fn boot(config: &SandboxConfig) -> Result<Self, GuestError> {
+    fn boot(config: &SandboxConfig) -> Result<Self, GuestError> {
         let machine = Machine::boot(MachineConfig {
             engine: &config.engine,
             ram_bytes: config.memory_limit_bytes,

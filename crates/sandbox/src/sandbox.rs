@@ -3,6 +3,7 @@
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
+use wasm_sandbox_machine::MachineSnapshot;
 use wasm_sandbox_protocol::json::{
     ErrorCode, Failure, Outcome, ParsedLine, Request, RequestId, Response,
 };
@@ -10,7 +11,7 @@ use wasm_sandbox_protocol::json::{
 use crate::config::SandboxConfig;
 use crate::error::SandboxError;
 use crate::guest::{Guest, GuestError};
-use crate::worker::{Job, Reply, Worker};
+use crate::worker::{Job, Reply, Task, Worker};
 
 /// A machine with Linux in it, running on a thread of its own.
 ///
@@ -35,7 +36,7 @@ impl Sandbox {
         let thread = std::thread::Builder::new()
             .name("machine".into())
             .stack_size(STACK_BYTES)
-            .spawn(move || match Guest::boot(&config) {
+            .spawn(move || match Guest::start(&config) {
                 Ok(guest) => {
                     let _ = report.send(Ok(()));
                     Worker::new(config, queue, guest).run();
@@ -48,9 +49,7 @@ impl Sandbox {
         match reported.recv() {
             Ok(Ok(())) => Ok(Self { jobs: Some(jobs), thread: Some(thread) }),
             Ok(Err(GuestError::Unusable(error))) => Err(error.into()),
-            Ok(Err(GuestError::Crashed(message))) => {
-                Err(SandboxError::Thread(std::io::Error::other(message)))
-            }
+            Ok(Err(GuestError::Crashed(message))) => Err(SandboxError::Crashed(message)),
             Err(_) => Err(SandboxError::Thread(std::io::Error::other("the machine's thread ended early"))),
         }
     }
@@ -58,9 +57,10 @@ impl Sandbox {
     /// Queues a line that was understood as far as possible; `reply` is called with its one answer,
     /// on the machine's thread.
     pub fn submit(&self, line: ParsedLine, reply: impl FnOnce(Response) + Send + 'static) {
-        let ParsedLine { kind, id, request } = line;
+        let ParsedLine { kind, id, sandbox: _, request } = line;
         let kind = kind.unwrap_or_else(|| "error".to_owned());
-        self.submit_job(Job { kind, id, request: request.map_err(Failure::from), reply: Box::new(reply) });
+        let task = request.map(Task::Request).map_err(Failure::from);
+        self.submit_job(Job { kind, id, task, reply: Box::new(reply) });
     }
 
     /// Carries `request` out and waits for the answer.
@@ -70,8 +70,20 @@ impl Sandbox {
         let reply: Reply = Box::new(move |response| {
             let _ = answers.send(response);
         });
-        self.submit_job(Job { kind: kind.clone(), id: id.clone(), request: Ok(request), reply });
+        let task = Ok(Task::Request(request));
+        self.submit_job(Job { kind: kind.clone(), id: id.clone(), task, reply });
         answer.recv().unwrap_or_else(|_| stopped(kind, id))
+    }
+
+    /// The machine's state when everything asked for so far is done.
+    ///
+    /// # Errors
+    /// A [`Failure`] in the words of the JSON API: the machine went down, or the host has no room.
+    pub fn snapshot(&self) -> Result<MachineSnapshot, Failure> {
+        let (target, snapshot) = channel();
+        let reply: Reply = Box::new(|_| {});
+        self.submit_job(Job { kind: String::new(), id: None, task: Ok(Task::Snapshot(target)), reply });
+        snapshot.recv().unwrap_or_else(|_| Err(stopped_failure()))
     }
 
     fn submit_job(&self, job: Job) {
@@ -84,11 +96,12 @@ impl Sandbox {
 }
 
 fn stopped(kind: String, id: Option<RequestId>) -> Response {
-    let failure = Failure::new(
-        ErrorCode::Internal,
-        "the machine's thread ended unexpectedly: start the program again and report this",
-    );
-    Response::new(kind, id, Outcome::Failure(failure))
+    Response::new(kind, id, Outcome::Failure(stopped_failure()))
+}
+
+fn stopped_failure() -> Failure {
+    let message = "the machine's thread ended unexpectedly: start the program again and report this";
+    Failure::new(ErrorCode::Internal, message)
 }
 
 impl Drop for Sandbox {

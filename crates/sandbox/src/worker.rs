@@ -1,15 +1,18 @@
 //! The thread that owns the machine: it takes requests in order, lets the guest run, and answers.
 
-use std::collections::VecDeque;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 
-use wasm_sandbox_machine::Progress;
+use wasm_sandbox_machine::{MachineSnapshot, Progress};
 use wasm_sandbox_protocol::agent::{AgentToHost, HostToAgent, OperationId};
-use wasm_sandbox_protocol::json::{ErrorCode, Failure, Outcome, Request, RequestId, ResetDone, Response};
+use wasm_sandbox_protocol::json::{
+    ErrorCode, Failure, Outcome, Request, RequestId, ResetDone, Response, Restored,
+};
 
 use crate::config::SandboxConfig;
 use crate::guest::{Guest, GuestError, crash_message};
+use crate::snapshots;
 use crate::handlers::{
     HostStatus, ReadFileOperation, ShellOperation, StatusOperation, WriteFileOperation,
 };
@@ -23,8 +26,16 @@ pub(crate) type Reply = Box<dyn FnOnce(Response) + Send>;
 pub(crate) struct Job {
     pub(crate) kind: String,
     pub(crate) id: Option<RequestId>,
-    pub(crate) request: Result<Request, Failure>,
+    pub(crate) task: Result<Task, Failure>,
     pub(crate) reply: Reply,
+}
+
+/// What a worker does.
+pub(crate) enum Task {
+    /// A request of the JSON API.
+    Request(Request),
+    /// Gives the machine's present state away.
+    Snapshot(Sender<Result<MachineSnapshot, Failure>>),
 }
 
 /// After so many boots in a row that failed, the machine is not tried again until it is asked for.
@@ -54,6 +65,7 @@ pub(crate) struct Worker {
     queue: VecDeque<Job>,
     state: State,
     current: Option<Current>,
+    checkpoints: BTreeMap<String, MachineSnapshot>,
     /// A reset that waits for the fresh machine to be ready.
     resetting: Option<(Job, Instant)>,
     /// The machine was replaced without being asked; the next answer says so.
@@ -72,6 +84,7 @@ impl Worker {
             queue: VecDeque::new(),
             state: State::Up(Box::new(guest)),
             current: None,
+            checkpoints: BTreeMap::new(),
             resetting: None,
             restarted: false,
             restarts: 0,
@@ -143,8 +156,9 @@ impl Worker {
     fn start_jobs(&mut self) {
         while self.current.is_none() && self.resetting.is_none() {
             let ready = matches!(&self.state, State::Up(guest) if guest.ready().is_some());
-            let needs_guest = self.queue.front().is_some_and(|job| job.request.is_ok());
-            let is_reset = self.queue.front().is_some_and(|job| matches!(job.request, Ok(Request::Reset(_))));
+            let needs_guest = self.queue.front().is_some_and(|job| job.task.is_ok());
+            let is_reset =
+                self.queue.front().is_some_and(|job| matches!(job.task, Ok(Task::Request(Request::Reset(_)))));
             let may_start = ready || !needs_guest || is_reset || matches!(self.state, State::Down(_));
             let Some(job) = self.queue.pop_front_if(|_| may_start) else { break };
             self.start(job);
@@ -152,37 +166,60 @@ impl Worker {
     }
 
     fn start(&mut self, job: Job) {
-        let Job { kind, id, request, reply } = job;
-        let request = match request {
-            Ok(Request::Reset(reset)) => {
-                let job = Job { kind, id, request: Ok(Request::Reset(reset)), reply };
-                self.resetting = Some((job, Instant::now()));
+        let Job { kind, id, task, reply } = job;
+        let request = match task {
+            Ok(Task::Request(Request::Reset(reset))) => {
+                let task = Ok(Task::Request(Request::Reset(reset)));
+                self.resetting = Some((Job { kind, id, task, reply }, Instant::now()));
                 self.failed_boots = 0;
-                self.boot();
+                self.replace_guest(None);
                 return;
             }
-            Ok(request) => request,
+            Ok(task) => task,
             Err(failure) => return self.answer(kind, id, Outcome::Failure(failure), reply),
         };
         let State::Up(guest) = &mut self.state else {
             let State::Down(failure) = &self.state else { return };
             let failure = failure.clone();
+            if let Task::Snapshot(target) = request {
+                let _ = target.send(Err(failure.clone()));
+            }
             return self.answer(kind, id, Outcome::Failure(failure), reply);
         };
-        let operation: Result<Box<dyn Operation>, Failure> = match request {
+        let request = match request {
+            Task::Request(request) => request,
+            Task::Snapshot(target) => {
+                // Nobody waits for the reply of a snapshot; who asked waits for the snapshot.
+                let _ = target.send(snapshots::take(guest));
+                return;
+            }
+        };
+        let operation: Result<Box<dyn Operation>, Outcome> = match request {
             Request::Shell(shell) => Ok(Box::new(ShellOperation::new(shell))),
-            Request::WriteFile(write) => WriteFileOperation::new(write).map(|operation| Box::new(operation) as _),
+            Request::WriteFile(write) => {
+                WriteFileOperation::new(write).map(|operation| Box::new(operation) as _).map_err(Outcome::Failure)
+            }
             Request::ReadFile(read) => Ok(Box::new(ReadFileOperation::new(read))),
             Request::Status(_) => {
                 let host = host_status(&self.config, guest, self.restarts);
                 Ok(Box::new(StatusOperation::new(host)))
             }
-            Request::Reset(_) => return,
+            Request::Checkpoint(checkpoint) => {
+                Err(snapshots::checkpoint(guest, &mut self.checkpoints, checkpoint))
+            }
+            Request::Restore(restore) => Err(self.restore_checkpoint(&restore.name)),
+            Request::Save(save) => Err(snapshots::save(guest, self.config.identity, save)),
+            // The fleet does these; a sandbox of its own has no others beside it.
+            Request::Fork(_) | Request::Close(_) | Request::Reset(_) => Err(Outcome::Failure(Failure::new(
+                ErrorCode::InvalidRequest,
+                "this sandbox stands alone: use a `Fleet` to fork and close sandboxes",
+            ))),
         };
         let mut operation = match operation {
             Ok(operation) => operation,
-            Err(failure) => return self.answer(kind, id, Outcome::Failure(failure), reply),
+            Err(outcome) => return self.answer(kind, id, outcome, reply),
         };
+        let State::Up(guest) = &mut self.state else { return };
         let op = guest.next_operation();
         match operation.start(op, &mut guest.channel) {
             Step::Pending => {
@@ -192,10 +229,27 @@ impl Worker {
         }
     }
 
+    fn restore_checkpoint(&mut self, name: &str) -> Outcome {
+        let started = Instant::now();
+        let Some(snapshot) = self.checkpoints.get(name).cloned() else {
+            let message = format!("there is no checkpoint {name:?}: make it with `checkpoint` first");
+            return Outcome::Failure(Failure::new(ErrorCode::UnknownCheckpoint, message));
+        };
+        self.replace_guest(Some(snapshot));
+        match &self.state {
+            State::Up(_) => Outcome::Restored(Restored {
+                name: name.to_owned(),
+                duration_ms: started.elapsed().as_millis() as u64,
+            }),
+            State::Down(failure) => Outcome::Failure(failure.clone()),
+        }
+    }
+
     /// Runs the guest for a slice and carries its frames to the request under way.
     fn run_guest(&mut self) -> Result<Progress, GuestError> {
         let State::Up(guest) = &mut self.state else { return Ok(Progress::Idle(None)) };
         let progress = guest.run()?;
+        self.recycle_if_due()?;
         while let State::Up(guest) = &mut self.state {
             let Some(frame) = guest.next_frame()? else { break };
             self.dispatch(frame);
@@ -211,6 +265,17 @@ impl Worker {
             }
         }
         Ok(progress)
+    }
+
+    fn recycle_if_due(&mut self) -> Result<(), GuestError> {
+        if !matches!(&self.state, State::Up(guest) if guest.wants_recycling()) {
+            return Ok(());
+        }
+        let placeholder = State::Down(Failure::new(ErrorCode::Internal, "the machine is being moved"));
+        if let State::Up(guest) = std::mem::replace(&mut self.state, placeholder) {
+            self.state = State::Up(Box::new(guest.recycle_if_due()?));
+        }
+        Ok(())
     }
 
     fn dispatch(&mut self, frame: AgentToHost<'static>) {
@@ -260,16 +325,21 @@ impl Worker {
         self.restarts += 1;
         self.failed_boots = if was_ready { 0 } else { self.failed_boots + 1 };
         if usable && self.failed_boots < BOOT_ATTEMPTS {
-            self.boot();
+            self.replace_guest(None);
         } else {
             self.go_down(message);
         }
     }
 
-    fn boot(&mut self) {
+    /// Drops the machine and starts another one: from `snapshot`, or in the initial state.
+    fn replace_guest(&mut self, snapshot: Option<MachineSnapshot>) {
         // The old machine's memory is free before the new one's is taken.
         self.state = State::Down(Failure::new(ErrorCode::Internal, "the machine is being replaced"));
-        match Guest::boot(&self.config) {
+        let guest = match &snapshot {
+            Some(snapshot) => Guest::restore(&self.config, snapshot),
+            None => Guest::start(&self.config),
+        };
+        match guest {
             Ok(guest) => self.state = State::Up(Box::new(guest)),
             Err(GuestError::Crashed(message)) => self.go_down(message),
             Err(GuestError::Unusable(error)) => self.go_down(error.to_string()),

@@ -1,6 +1,7 @@
 //! Compiling wasm: the engines' configuration, and the thread that compiles translated code while
 //! the guest runs on.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use wasmtime::{Config, Engine, Module, OptLevel, RegallocAlgorithm, Strategy};
 
 use crate::VcpuError;
+use crate::memory::HostMemoryCreator;
 
 /// Room for v86's deepest recursion (a guest cannot deepen it) with a margin.
 const WASM_STACK_BYTES: usize = 1 << 20;
@@ -35,6 +37,7 @@ pub(crate) fn config(effort: Effort) -> Config {
     // Backtraces into translated code tell nothing, and their tables cost memory and compile time.
     config.wasm_backtrace_max_frames(None).native_unwind_info(false).generate_address_map(false);
     config.max_wasm_stack(WASM_STACK_BYTES);
+    config.with_host_memory(Arc::new(HostMemoryCreator));
     config
 }
 
@@ -71,18 +74,18 @@ pub(crate) struct Compiled {
 
 /// A background thread that turns wasm bytes into [`Module`]s, in order.
 pub(crate) struct Compiler {
-    requests: Option<Sender<(u64, Vec<u8>)>>,
+    requests: Option<Sender<(u64, Arc<[u8]>)>>,
     results: Receiver<Compiled>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Compiler {
     /// Starts the thread; its modules run in stores of `run_engine`.
-    pub(crate) fn start(run_engine: &Engine) -> Result<Self, VcpuError> {
-        let (requests, request_queue) = channel::<(u64, Vec<u8>)>();
+    pub(crate) fn start(run_engine: &Engine, quick_engine: &Engine) -> Result<Self, VcpuError> {
+        let (requests, request_queue) = channel::<(u64, Arc<[u8]>)>();
         let (result_queue, results) = channel();
         let run_engine = run_engine.clone();
-        let quick = engine(Effort::Quick)?;
+        let quick = quick_engine.clone();
         let thread = std::thread::Builder::new()
             .name("compiler".into())
             .spawn(move || {
@@ -100,7 +103,7 @@ impl Compiler {
     }
 
     /// Queues `wasm`; the answer carries `tag`.
-    pub(crate) fn submit(&self, tag: u64, wasm: Vec<u8>) -> Result<(), VcpuError> {
+    pub(crate) fn submit(&self, tag: u64, wasm: Arc<[u8]>) -> Result<(), VcpuError> {
         let requests = self.requests.as_ref().ok_or(VcpuError::CompilerGone)?;
         requests.send((tag, wasm)).map_err(|_| VcpuError::CompilerGone)
     }

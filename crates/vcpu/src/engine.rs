@@ -1,8 +1,11 @@
 //! The trait every CPU engine implements.
 
+use std::ops::Range;
 use std::time::Duration;
 
-use crate::{Bus, VcpuError};
+use serde::{Deserialize, Serialize};
+
+use crate::{Bus, EngineSnapshot, VcpuError};
 
 /// What a slice of execution ended with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +42,21 @@ pub struct Statistics {
     pub compile_time: Duration,
 }
 
+/// What a snapshot keeps of an engine beside its memory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineState {
+    /// Where RAM lies in the memory (wasm offsets).
+    pub ram: Range<u64>,
+    /// Guest instructions retired.
+    pub instructions: u64,
+    /// The engine's own, wrapping instruction counter, as it was read last.
+    pub last_counter: u32,
+    /// Translated code: table index and wasm module.
+    pub translated: Vec<(u32, Vec<u8>)>,
+    /// The translation being compiled: table index, guest-physical start, state flags, wasm module.
+    pub pending: Option<(u32, u32, u32, Vec<u8>)>,
+}
+
 /// One virtual CPU with its RAM, running on the calling thread.
 pub trait CpuEngine<B: Bus>: Send {
     /// The engine's short name, as users select it.
@@ -58,6 +76,24 @@ pub trait CpuEngine<B: Bus>: Send {
     /// # Errors
     /// [`VcpuError::Trapped`]: the guest brought the engine down; only dropping it is left.
     fn run(&mut self) -> Result<Slice, VcpuError>;
+
+    /// The CPU and its RAM at this moment, between two slices. Costs what was written since the
+    /// engine was made; the files of the snapshot it was made from are shared.
+    ///
+    /// # Errors
+    /// [`VcpuError::Host`].
+    fn snapshot(&mut self) -> Result<EngineSnapshot, VcpuError>;
+
+    /// Whether the engine has used up much of what the host frees only at its end, so that
+    /// [`CpuEngine::recycle`] should be called.
+    fn wants_recycling(&self) -> bool;
+
+    /// Moves the machine to fresh host structures. Nothing changes for the guest, and memory is not
+    /// copied.
+    ///
+    /// # Errors
+    /// [`VcpuError`]: the machine is lost.
+    fn recycle(self: Box<Self>) -> Result<Box<dyn CpuEngine<B>>, VcpuError>;
 
     /// Counters since power-on.
     fn statistics(&self) -> Statistics;

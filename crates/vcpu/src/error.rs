@@ -25,6 +25,12 @@ pub enum VcpuError {
         /// What the engine said last, or wasmtime's name of the trap.
         message: String,
     },
+    /// A snapshot does not fit together.
+    #[error("the snapshot is damaged: {0}")]
+    Snapshot(String),
+    /// Memory of the host could not be mapped, or a snapshot's files not be read or written.
+    #[error("the host's memory or files: {0}")]
+    Host(#[from] std::io::Error),
     /// The thread that compiles translated code is gone.
     #[error("the compiler thread ended unexpectedly")]
     CompilerGone,

@@ -42,6 +42,12 @@ pub enum ErrorCode {
     NoSpace,
     /// Something is larger than this program or the guest takes.
     TooLarge,
+    /// There is no sandbox of that name: `fork` makes one.
+    UnknownSandbox,
+    /// There is no checkpoint of that name: `checkpoint` makes one.
+    UnknownCheckpoint,
+    /// A file of the host cannot be read or written.
+    HostIo,
     /// Another error of the guest's operating system.
     Io,
     /// The machine went down while it carried the request out; it starts afresh.

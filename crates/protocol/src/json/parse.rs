@@ -9,7 +9,9 @@ use super::request::MAXIMUM_TIME_LIMIT_MS;
 use super::{ErrorCode, Failure, Request, RequestId};
 
 /// Every value of `type` there is.
-const TYPES: [&str; 5] = ["shell", "write_file", "read_file", "reset", "status"];
+const TYPES: [&str; 10] = [
+    "shell", "write_file", "read_file", "reset", "status", "checkpoint", "restore", "fork", "close", "save",
+];
 
 /// A line that was understood as far as possible.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +20,8 @@ pub struct ParsedLine {
     pub kind: Option<String>,
     /// Its `id`, if it has one that is a string or a number.
     pub id: Option<RequestId>,
+    /// The sandbox it is for; without it, the first one.
+    pub sandbox: Option<String>,
     /// The request, or what is wrong with it.
     pub request: Result<Request, RequestError>,
 }
@@ -49,7 +53,7 @@ impl From<RequestError> for Failure {
 pub fn parse_line(line: &[u8]) -> ParsedLine {
     match parse_object(line) {
         Ok(object) => parse_request(object),
-        Err(error) => ParsedLine { kind: None, id: None, request: Err(error) },
+        Err(error) => ParsedLine { kind: None, id: None, sandbox: None, request: Err(error) },
     }
 }
 
@@ -75,6 +79,7 @@ fn parse_object(line: &[u8]) -> Result<Map<String, Value>, RequestError> {
 fn parse_request(mut object: Map<String, Value>) -> ParsedLine {
     let id_value = object.remove("id");
     let kind_value = object.remove("type");
+    let sandbox_value = object.remove("sandbox");
     let kind = kind_value.as_ref().and_then(Value::as_str).map(str::to_owned);
     let id = match id_value {
         Some(Value::String(text)) => Ok(RequestId::Text(text)),
@@ -82,11 +87,14 @@ fn parse_request(mut object: Map<String, Value>) -> ParsedLine {
         Some(_) => Err(invalid_request("`id` must be a string or a number")),
         None => Err(invalid_request("`id` is missing: give the request a string or a number to answer to")),
     };
-    let (id, id_error) = match id {
-        Ok(id) => (Some(id), None),
-        Err(error) => (None, Some(error)),
+    let (id, id_error) = split(id.map(Some));
+    let sandbox = match sandbox_value {
+        None => Ok(None),
+        Some(Value::String(name)) => Ok(Some(name)),
+        Some(_) => Err(invalid_request("`sandbox` must be a string: the name that `fork` gave")),
     };
-    let request = match (&kind, kind_value, id_error) {
+    let (sandbox, sandbox_error) = split(sandbox);
+    let request = match (&kind, kind_value, id_error.or(sandbox_error)) {
         (_, None, _) => {
             Err(invalid_request(format!("`type` is missing: it must be one of {}", TYPES.join(", "))))
         }
@@ -96,7 +104,15 @@ fn parse_request(mut object: Map<String, Value>) -> ParsedLine {
         (Some(_), _, Some(error)) => Err(error),
         (Some(kind), _, None) => typed_request(kind, object),
     };
-    ParsedLine { kind, id, request }
+    ParsedLine { kind, id, sandbox, request }
+}
+
+/// What was read, and what was wrong.
+fn split<T>(result: Result<Option<T>, RequestError>) -> (Option<T>, Option<RequestError>) {
+    match result {
+        Ok(value) => (value, None),
+        Err(error) => (None, Some(error)),
+    }
 }
 
 fn invalid_request(message: impl Into<String>) -> RequestError {
@@ -110,6 +126,11 @@ fn typed_request(kind: &str, object: Map<String, Value>) -> Result<Request, Requ
         "read_file" => Request::ReadFile(fields(kind, object)?),
         "reset" => Request::Reset(fields(kind, object)?),
         "status" => Request::Status(fields(kind, object)?),
+        "checkpoint" => Request::Checkpoint(fields(kind, object)?),
+        "restore" => Request::Restore(fields(kind, object)?),
+        "fork" => Request::Fork(fields(kind, object)?),
+        "close" => Request::Close(fields(kind, object)?),
+        "save" => Request::Save(fields(kind, object)?),
         _ => {
             let message = format!("the type {kind:?} is unknown: it must be one of {}", TYPES.join(", "));
             return Err(RequestError::new(ErrorCode::UnknownType, message));
@@ -154,8 +175,24 @@ fn check(request: &Request) -> Result<(), RequestError> {
         }
         Request::WriteFile(write) => check_path("path", &write.path),
         Request::ReadFile(read) => check_path("path", &read.path),
-        Request::Reset(_) | Request::Status(_) => Ok(()),
+        Request::Checkpoint(checkpoint) => check_name(&checkpoint.name),
+        Request::Restore(restore) => check_name(&restore.name),
+        Request::Fork(fork) => fork.name.as_deref().map_or(Ok(()), check_name),
+        Request::Save(save) if save.path.is_empty() || save.path.contains('\0') => {
+            Err(RequestError::new(ErrorCode::InvalidPath, "`path` must be a path on the host"))
+        }
+        Request::Reset(_) | Request::Status(_) | Request::Close(_) | Request::Save(_) => Ok(()),
     }
+}
+
+/// Names of checkpoints and sandboxes are kept in memory and repeated in messages.
+const LONGEST_NAME: usize = 200;
+
+fn check_name(name: &str) -> Result<(), RequestError> {
+    if (1..=LONGEST_NAME).contains(&name.len()) {
+        return Ok(());
+    }
+    Err(invalid_request(format!("`name` must have 1 to {LONGEST_NAME} bytes, not {}", name.len())))
 }
 
 /// Linux's PATH_MAX, with the NUL at the end.
@@ -234,6 +271,8 @@ mod tests {
             (r#"{"type":"shell","id":"1","command":"","time_limit_ms":0}"#, Some("1"), InvalidRequest, "from 1 to"),
             (r#"{"type":"shell","id":"1","command":"","cwd":"tmp"}"#, Some("1"), InvalidPath, "not absolute"),
             (r#"{"type":"shell","id":"1","command":"","env":{"a=b":""}}"#, Some("1"), InvalidRequest, "a=b"),
+            (r#"{"type":"status","id":"1","sandbox":1}"#, Some("1"), InvalidRequest, "`sandbox`"),
+            (r#"{"type":"checkpoint","id":"1","name":""}"#, Some("1"), InvalidRequest, "`name`"),
             (r#"{"type":"read_file","id":"1","path":""}"#, Some("1"), InvalidPath, "empty"),
             (r#"{"type":"read_file","id":"1","path":"/\u0000"}"#, Some("1"), InvalidPath, "NUL"),
             (r#"{"type":"read_file","id":"1","path":"/","encoding":"hex"}"#, Some("1"), InvalidRequest, "hex"),

@@ -19,6 +19,16 @@ pub enum Request {
     Reset(Reset),
     /// `status`.
     Status(Status),
+    /// `checkpoint`.
+    Checkpoint(Checkpoint),
+    /// `restore`.
+    Restore(Restore),
+    /// `fork`.
+    Fork(Fork),
+    /// `close`.
+    Close(Close),
+    /// `save`.
+    Save(Save),
 }
 
 /// Runs a command in the guest's `bash -c`, and answers with its output when it ends or its time is
@@ -43,6 +53,20 @@ pub struct Shell {
     /// anyway, and the answer says so.
     #[serde(default)]
     pub encoding: Encoding,
+}
+
+impl Shell {
+    /// `command` with the default of everything else.
+    pub fn new(command: impl Into<String>) -> Self {
+        Self {
+            command: command.into(),
+            time_limit_ms: DEFAULT_TIME_LIMIT_MS,
+            cwd: None,
+            env: BTreeMap::new(),
+            stdin: None,
+            encoding: Encoding::default(),
+        }
+    }
 }
 
 /// Default of [`Shell::time_limit_ms`].
@@ -91,6 +115,47 @@ pub struct Reset {}
 #[serde(deny_unknown_fields)]
 pub struct Status {}
 
+/// Keeps the machine as it is now, files and processes, under a name, in this program's memory.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Checkpoint {
+    /// What it is called; a checkpoint of that name is replaced.
+    pub name: String,
+}
+
+/// Puts the machine back to a checkpoint, as often as one likes. The guest's clocks show the present
+/// and its random numbers are new ones.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restore {
+    /// The checkpoint's name.
+    pub name: String,
+}
+
+/// Makes a second, independent machine that goes on from this one's present state. Later requests
+/// reach it with `"sandbox":"<name>"`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fork {
+    /// What the new sandbox is called; without it, the program chooses.
+    pub name: Option<String>,
+}
+
+/// Ends a machine made by `fork`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Close {}
+
+/// Writes the machine as it is now to a file of the host, to go on from with
+/// `wasm-sandbox --snapshot FILE`, here or on another computer.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Save {
+    /// Path on the host; relative ones start at the program's working directory. An existing file is
+    /// replaced, as a whole and only when the new one is complete.
+    pub path: String,
+}
+
 impl Request {
     /// The value of the field `type` for this request.
     pub fn type_name(&self) -> &'static str {
@@ -100,6 +165,11 @@ impl Request {
             Self::ReadFile(_) => "read_file",
             Self::Reset(_) => "reset",
             Self::Status(_) => "status",
+            Self::Checkpoint(_) => "checkpoint",
+            Self::Restore(_) => "restore",
+            Self::Fork(_) => "fork",
+            Self::Close(_) => "close",
+            Self::Save(_) => "save",
         }
     }
 }

@@ -41,6 +41,16 @@ pub enum Outcome {
     ResetDone(ResetDone),
     /// To `status`.
     Status(Box<StatusReport>),
+    /// To `checkpoint`.
+    Checkpointed(Checkpointed),
+    /// To `restore`.
+    Restored(Restored),
+    /// To `fork`.
+    Forked(Forked),
+    /// To `close`.
+    Closed(Closed),
+    /// To `save`.
+    Saved(Saved),
     /// To anything that failed.
     Failure(Failure),
 }
@@ -107,6 +117,51 @@ pub struct FileContent {
 /// The machine is in its initial state.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ResetDone {
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+}
+
+/// The machine's state is kept.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Checkpointed {
+    /// The checkpoint's name.
+    pub name: String,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+}
+
+/// The machine is as it was at the checkpoint.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Restored {
+    /// The checkpoint's name.
+    pub name: String,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+}
+
+/// There is a second machine.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Forked {
+    /// What it is called in the field `sandbox` of later requests.
+    pub sandbox: String,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+}
+
+/// The machine is gone.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Closed {
+    /// What it was called.
+    pub sandbox: String,
+}
+
+/// The machine's state is in a file.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Saved {
+    /// Path on the host, as it was given.
+    pub path: String,
+    /// Size of the file in bytes.
+    pub size: u64,
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
 }

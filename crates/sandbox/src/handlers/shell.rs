@@ -137,8 +137,8 @@ impl Operation for ShellOperation {
                     duration_ms: exited.duration_us / 1000,
                     stdout: stdout.text,
                     stderr: stderr.text,
-                    stdout_encoding: unless_asked(stdout.encoding, self.request.encoding),
-                    stderr_encoding: unless_asked(stderr.encoding, self.request.encoding),
+                    stdout_encoding: stdout.encoding,
+                    stderr_encoding: stderr.encoding,
                     stdout_truncated_bytes: stdout.truncated_bytes,
                     stderr_truncated_bytes: stderr.truncated_bytes,
                     note,
@@ -166,11 +166,6 @@ impl Operation for ShellOperation {
 
 /// Output may wait this long for more of it: fewer frames, and nobody looks at it before the end.
 const OUTPUT_DELAY_MS: u16 = 50;
-
-/// Whoever asked for base64 need not be told that he got it.
-fn unless_asked(encoding: Encoding, asked: Encoding) -> Encoding {
-    if encoding == asked { Encoding::Text } else { encoding }
-}
 
 fn note(ended_by: EndedBy, stdout: &EncodedOutput, stderr: &EncodedOutput, asked: Encoding) -> Option<String> {
     let mut notes = Vec::new();

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use wasmtime::{LinearMemory, MemoryCreator, MemoryType};
 
@@ -9,11 +10,12 @@ use super::mapping::Mapping;
 
 thread_local! {
     /// The memory that the next instantiation on this thread gets.
-    static NEXT_MEMORY: RefCell<Option<Mapping>> = const { RefCell::new(None) };
+    static NEXT_MEMORY: RefCell<Option<Arc<Mapping>>> = const { RefCell::new(None) };
 }
 
-/// Runs `instantiate`; the module with a memory that it instantiates gets `mapping`.
-pub(crate) fn with_next_memory<R>(mapping: Mapping, instantiate: impl FnOnce() -> R) -> R {
+/// Runs `instantiate`; the module with a memory that it instantiates gets `mapping`. If another store
+/// has the same mapping, no code of it may run any more.
+pub(crate) fn with_next_memory<R>(mapping: Arc<Mapping>, instantiate: impl FnOnce() -> R) -> R {
     NEXT_MEMORY.set(Some(mapping));
     let result = instantiate();
     NEXT_MEMORY.take();
@@ -39,9 +41,9 @@ unsafe impl MemoryCreator for HostMemoryCreator {
             Some(mapping) if mapping.reserved() >= reserved + guard && mapping.accessible() >= minimum => mapping,
             Some(_) => return Err("the prepared memory is too small".into()),
             None => {
-                let mut mapping = Mapping::reserve(reserved + guard).map_err(|error| error.to_string())?;
+                let mapping = Mapping::reserve(reserved + guard).map_err(|error| error.to_string())?;
                 mapping.grow_to(minimum).map_err(|error| error.to_string())?;
-                mapping
+                Arc::new(mapping)
             }
         };
         Ok(Box::new(HostMemory { mapping, capacity: reserved }))
@@ -49,7 +51,7 @@ unsafe impl MemoryCreator for HostMemoryCreator {
 }
 
 struct HostMemory {
-    mapping: Mapping,
+    mapping: Arc<Mapping>,
     /// Bytes up to which the memory may grow; the guard lies behind them.
     capacity: usize,
 }

@@ -3,6 +3,7 @@
 
 use std::io::Result;
 use std::ptr::{NonNull, null_mut};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap, mmap_anonymous, mprotect, munmap};
 
@@ -12,12 +13,12 @@ use super::image::MemoryImage;
 pub(crate) struct Mapping {
     base: NonNull<u8>,
     reserved: usize,
-    accessible: usize,
+    accessible: AtomicUsize,
 }
 
 // SAFETY: the mapping is owned; access to its bytes goes through wasmtime, which guards it.
 unsafe impl Send for Mapping {}
-// SAFETY: as above; the methods that change anything take `&mut self`.
+// SAFETY: as above; `grow_to` adds pages that nobody has a reference to yet.
 unsafe impl Sync for Mapping {}
 
 const READ_WRITE: ProtFlags = ProtFlags::READ.union(ProtFlags::WRITE);
@@ -30,21 +31,22 @@ impl Mapping {
             mmap_anonymous(null_mut(), reserved, ProtFlags::empty(), MapFlags::PRIVATE | MapFlags::NORESERVE)?
         };
         let base = NonNull::new(base.cast()).ok_or(rustix::io::Errno::NOMEM)?;
-        Ok(Self { base, reserved, accessible: 0 })
+        Ok(Self { base, reserved, accessible: AtomicUsize::new(0) })
     }
 
     /// Makes the first `size` bytes accessible; new ones are zero.
-    pub(crate) fn grow_to(&mut self, size: usize) -> Result<()> {
+    pub(crate) fn grow_to(&self, size: usize) -> Result<()> {
         if size > self.reserved {
             return Err(rustix::io::Errno::NOMEM.into());
         }
-        if size > self.accessible {
+        let accessible = self.accessible();
+        if size > accessible {
             // SAFETY: the range lies inside the reservation (checked above), which this owns.
             unsafe {
-                let start = self.base.as_ptr().add(self.accessible);
-                mprotect(start.cast(), size - self.accessible, MprotectFlags::READ | MprotectFlags::WRITE)?;
+                let start = self.base.as_ptr().add(accessible);
+                mprotect(start.cast(), size - accessible, MprotectFlags::READ | MprotectFlags::WRITE)?;
             }
-            self.accessible = size;
+            self.accessible.store(size, Ordering::Release);
         }
         Ok(())
     }
@@ -71,7 +73,7 @@ impl Mapping {
     }
 
     pub(crate) fn accessible(&self) -> usize {
-        self.accessible
+        self.accessible.load(Ordering::Acquire)
     }
 
     pub(crate) fn reserved(&self) -> usize {

@@ -2,7 +2,7 @@
 
 use wasmtime::{Caller, Extern, Linker};
 
-use super::jit;
+use super::jit::{self, Code, Pending};
 use super::state::State;
 use crate::{Bus, VcpuError};
 
@@ -121,14 +121,18 @@ fn define_jit<B: Bus>(linker: &mut Linker<State<B>>) -> Result<()> {
         "codegen_finalize",
         |mut caller: Caller<'_, State<B>>, index: u32, start: u32, flags: u32, at: u32, len: u32| -> Result<()> {
             let wasm = caller_bytes(&mut caller, at, len)?;
-            Ok(caller.data_mut().jit()?.submit(index, start, flags, wasm)?)
+            let pending = Pending { index, start, state_flags: flags, wasm: wasm.into() };
+            Ok(caller.data_mut().jit()?.submit(pending)?)
         },
     )?;
     linker.func_wrap(
         "env",
         "jit_clear_func",
         |mut caller: Caller<'_, State<B>>, index: u32| -> Result<()> {
-            let table = caller.data_mut().jit()?.table();
+            jit::check_index(index)?;
+            let jit = caller.data_mut().jit()?;
+            jit.set_code(index, None);
+            let table = jit.table();
             jit::clear(&mut caller, table, index)
         },
     )?;
@@ -176,12 +180,18 @@ fn deliver_interrupts<B: Bus>(caller: &mut Caller<'_, State<B>>) -> Result<()> {
 
 /// Puts a module that the compiler has finished into the function table.
 fn install_translated_code<B: Bus>(caller: &mut Caller<'_, State<B>>) -> Result<()> {
-    let Some((compiled, installed)) = caller.data_mut().jit()?.poll()? else { return Ok(()) };
-    let module = compiled.module.map_err(VcpuError::Module)?;
-    let (imports, table) = caller.data_mut().jit()?.link(&module)?;
-    jit::install(&mut *caller, &module, &imports, table, installed.index)?;
+    let Some((pending, module)) = caller.data_mut().jit()?.poll()? else { return Ok(()) };
+    let jit = caller.data_mut().jit()?;
+    let (imports, table) = (jit.imports_of(&module)?, jit.table());
+    jit.count_instance();
+    let Pending { index, start, state_flags, wasm } = pending;
+    jit::install(&mut *caller, &module, &imports, table, index)?;
+    let code = Code { wasm, function: Some(jit::function_of(module)) };
+    caller.data_mut().jit()?.set_code(index, Some(code));
     let finished = caller.data().exports()?.codegen_finalize_finished.clone();
-    finished.call(&mut *caller, (installed.index, installed.start, installed.state_flags))
+    // If the page was written meanwhile, v86 calls `jit_clear_func` no more: the element stays until
+    // its index is used again, which does no harm.
+    finished.call(&mut *caller, (index, start, state_flags))
 }
 
 fn caller_bytes<B: Bus>(caller: &mut Caller<'_, State<B>>, at: u32, len: u32) -> Result<Vec<u8>> {

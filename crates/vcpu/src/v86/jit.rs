@@ -1,8 +1,9 @@
 //! Translated code: from `codegen_finalize` through the compiler to the function table.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use wasmtime::{AsContextMut, Extern, Instance, Module, Ref, Table};
+use wasmtime::{AsContextMut, Engine, Extern, Instance, Module, Ref, Table};
 
 use crate::compiler::{Compiled, Compiler};
 use crate::{Statistics, VcpuError};
@@ -10,86 +11,140 @@ use crate::{Statistics, VcpuError};
 /// Function *i* of the JIT lives at this element of the table plus *i* (`WASM_TABLE_OFFSET`).
 const FIRST_JIT_ELEMENT: u64 = 1024;
 /// Number of functions the JIT manages (`WASM_TABLE_SIZE`).
-const JIT_ELEMENTS: u64 = 900;
+const JIT_ELEMENTS: u32 = 900;
 /// Elements of the function table.
-pub(super) const TABLE_ELEMENTS: u32 = (FIRST_JIT_ELEMENT + JIT_ELEMENTS) as u32;
+pub(super) const TABLE_ELEMENTS: u32 = FIRST_JIT_ELEMENT as u32 + JIT_ELEMENTS;
+/// Name of the function that a translated module exports.
+const FUNCTION: &str = "f";
 
-/// The one compilation that v86 allows to be under way.
-struct Pending {
-    index: u32,
-    start: u32,
-    state_flags: u32,
+/// What stands, or can be put, into one element of the JIT's part of the table.
+#[derive(Clone)]
+pub(super) struct Code {
+    /// The module as v86 wrote it.
+    pub(super) wasm: Arc<[u8]>,
+    /// Its machine code, if there is any yet.
+    pub(super) function: Option<Function>,
 }
 
-/// A finished module whose function stands in the table; v86 is to be told.
-pub(super) struct Installed {
+/// A compiled function.
+#[derive(Clone)]
+pub(super) struct Function {
+    pub(super) module: Arc<Module>,
+    pub(super) export: String,
+}
+
+/// The one compilation that v86 allows to be under way.
+#[derive(Clone)]
+pub(super) struct Pending {
     pub(super) index: u32,
     pub(super) start: u32,
     pub(super) state_flags: u32,
+    pub(super) wasm: Arc<[u8]>,
 }
 
 /// Host side of v86's JIT.
 pub(super) struct Jit {
-    compiler: Compiler,
+    run_engine: Engine,
+    quick_engine: Engine,
+    /// Started with the first module there is to compile.
+    compiler: Option<Compiler>,
     table: Table,
     /// What translated modules may import from `e`: v86's exports, and its memory as `m`.
     exports: HashMap<String, Extern>,
+    code: BTreeMap<u32, Code>,
     pending: Option<Pending>,
+    /// Tag of the latest compilation; answers to older ones are stale.
     sequence: u64,
+    /// Instances made in this store; wasmtime frees them only with the store.
+    instances: usize,
     statistics: Statistics,
 }
 
 impl Jit {
-    pub(super) fn new(compiler: Compiler, table: Table, exports: HashMap<String, Extern>) -> Self {
-        Self { compiler, table, exports, pending: None, sequence: 0, statistics: Statistics::default() }
+    pub(super) fn new(
+        run_engine: Engine,
+        quick_engine: Engine,
+        table: Table,
+        exports: HashMap<String, Extern>,
+    ) -> Self {
+        Self {
+            run_engine,
+            quick_engine,
+            compiler: None,
+            table,
+            exports,
+            code: BTreeMap::new(),
+            pending: None,
+            sequence: 0,
+            instances: 0,
+            statistics: Statistics::default(),
+        }
     }
 
     /// v86 has written a module: hand it to the compiler.
-    pub(super) fn submit(
-        &mut self,
-        index: u32,
-        start: u32,
-        state_flags: u32,
-        wasm: Vec<u8>,
-    ) -> Result<(), VcpuError> {
+    pub(super) fn submit(&mut self, pending: Pending) -> Result<(), VcpuError> {
+        check_index(pending.index)?;
         self.sequence += 1;
-        self.statistics.module_bytes += wasm.len() as u64;
-        self.pending = Some(Pending { index, start, state_flags });
-        self.compiler.submit(self.sequence, wasm)
+        self.statistics.module_bytes += pending.wasm.len() as u64;
+        if self.compiler.is_none() {
+            self.compiler = Some(Compiler::start(&self.run_engine, &self.quick_engine)?);
+        }
+        if let Some(compiler) = &self.compiler {
+            compiler.submit(self.sequence, pending.wasm.clone())?;
+        }
+        self.pending = Some(pending);
+        Ok(())
     }
 
-    /// Takes the compiled module, if it is ready.
-    pub(super) fn poll(&mut self) -> Result<Option<(Compiled, Installed)>, VcpuError> {
-        if self.pending.is_none() {
-            return Ok(None);
-        }
-        let Some(compiled) = self.compiler.poll()? else { return Ok(None) };
-        if compiled.tag != self.sequence {
+    /// Takes the compiled module, if it is ready, with what v86 is to be told of it.
+    pub(super) fn poll(&mut self) -> Result<Option<(Pending, Arc<Module>)>, VcpuError> {
+        let (Some(_), Some(compiler)) = (&self.pending, &self.compiler) else { return Ok(None) };
+        let Some(Compiled { tag, module, duration }) = compiler.poll()? else { return Ok(None) };
+        if tag != self.sequence {
             return Ok(None);
         }
         self.statistics.modules_compiled += 1;
-        self.statistics.compile_time += compiled.duration;
-        let pending = self.pending.take();
-        Ok(pending.map(|Pending { index, start, state_flags }| {
-            (compiled, Installed { index, start, state_flags })
-        }))
+        self.statistics.compile_time += duration;
+        let module = Arc::new(module.map_err(VcpuError::Module)?);
+        Ok(self.pending.take().map(|pending| (pending, module)))
     }
 
-    /// The imports of a translated module, in its order, and the table to put its function into.
-    pub(super) fn link(&self, module: &Module) -> Result<(Vec<Extern>, Table), VcpuError> {
-        let imports = module
+    /// Notes what stands in element `index` now.
+    pub(super) fn set_code(&mut self, index: u32, code: Option<Code>) {
+        match code {
+            Some(code) => self.code.insert(index, code),
+            None => self.code.remove(&index),
+        };
+    }
+
+    /// The live code and the compilation under way, for a snapshot.
+    pub(super) fn live(&self) -> (&BTreeMap<u32, Code>, &Option<Pending>) {
+        (&self.code, &self.pending)
+    }
+
+    /// The imports of a translated module, in its order.
+    pub(super) fn imports_of(&self, module: &Module) -> Result<Vec<Extern>, VcpuError> {
+        module
             .imports()
             .map(|import| {
                 self.exports.get(import.name()).cloned().ok_or_else(|| {
                     VcpuError::Module(format!("translated code imports the unknown {:?}", import.name()))
                 })
             })
-            .collect::<Result<_, _>>()?;
-        Ok((imports, self.table))
+            .collect()
     }
 
     pub(super) fn table(&self) -> Table {
         self.table
+    }
+
+    pub(super) fn count_instance(&mut self) {
+        self.instances += 1;
+    }
+
+    /// Instances made in this store so far.
+    pub(super) fn instances(&self) -> usize {
+        self.instances
     }
 
     pub(super) fn statistics(&self) -> Statistics {
@@ -97,7 +152,16 @@ impl Jit {
     }
 }
 
-/// Instantiates `module` and puts its function into element `index` of the JIT's part of `table`.
+/// Refuses an index outside the JIT's part of the table.
+pub(super) fn check_index(index: u32) -> Result<(), VcpuError> {
+    if index < JIT_ELEMENTS {
+        Ok(())
+    } else {
+        Err(VcpuError::Module(format!("translated code has the table index {index}")))
+    }
+}
+
+/// Instantiates the module of one translated function and puts the function into the table.
 pub(super) fn install(
     mut store: impl AsContextMut,
     module: &Module,
@@ -105,17 +169,36 @@ pub(super) fn install(
     table: Table,
     index: u32,
 ) -> Result<(), VcpuError> {
-    let failed = |error: wasmtime::Error| VcpuError::Module(format!("translated code: {error:#}"));
     let instance = Instance::new(&mut store, module, imports).map_err(failed)?;
+    put(store, &instance, FUNCTION, table, index)
+}
+
+/// Puts the function `export` of `instance` into element `index` of the JIT's part of `table`.
+pub(super) fn put(
+    mut store: impl AsContextMut,
+    instance: &Instance,
+    export: &str,
+    table: Table,
+    index: u32,
+) -> Result<(), VcpuError> {
     let function = instance
-        .get_func(&mut store, "f")
-        .ok_or_else(|| VcpuError::Module("translated code exports no function `f`".into()))?;
+        .get_func(&mut store, export)
+        .ok_or_else(|| VcpuError::Module(format!("translated code exports no function `{export}`")))?;
     table.set(&mut store, element(index), Ref::Func(Some(function))).map_err(failed)
+}
+
+/// The function that `module`, made of one translated page, exports.
+pub(super) fn function_of(module: Arc<Module>) -> Function {
+    Function { module, export: FUNCTION.into() }
 }
 
 /// Empties element `index` of the JIT's part of `table`.
 pub(super) fn clear(mut store: impl AsContextMut, table: Table, index: u32) -> wasmtime::Result<()> {
     table.set(&mut store, element(index), Ref::Func(None))
+}
+
+fn failed(error: wasmtime::Error) -> VcpuError {
+    VcpuError::Module(format!("translated code: {error:#}"))
 }
 
 fn element(index: u32) -> u64 {

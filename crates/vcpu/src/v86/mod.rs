@@ -3,18 +3,28 @@
 //! The module exports its memory and imports a function table; its whole state is the linear
 //! memory. The two 8259 interrupt controllers are inside it.
 
+mod bundle;
 mod imports;
 mod jit;
 mod layout;
+mod module;
+mod snapshot;
 mod state;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use wasmtime::{Engine, Extern, Linker, Module, Ref, RefType, Store, Table, TableType};
+use wasmtime::{
+    Extern, Instance, Linker, Module, Ref, RefType, Store, Table, TableType, TypedFunc, WasmParams, WasmResults,
+};
 
-use crate::compiler::{self, Compiler, Effort};
+use crate::memory::{Mapping, MemoryImage, with_next_memory};
 use crate::{BootRegisters, Bus, CpuEngine, Slice, Statistics, VcpuError};
+use module::module_error;
 use state::{Exports, State, function};
+
+pub use module::V86Module;
+pub use snapshot::V86Snapshot;
 
 /// Smallest RAM of a machine in bytes.
 pub const MINIMUM_RAM: u64 = 16 << 20;
@@ -26,55 +36,19 @@ const RAM_GRANULE: u64 = 64 << 10;
 /// `set_jit_config` keys (`src/rust/jit.rs`).
 const JIT_CONFIG_MAX_PAGES: u32 = 1;
 
-/// v86.wasm, ready to make CPUs of.
-#[derive(Clone)]
-pub struct V86Module {
-    engine: Engine,
-    module: Module,
-}
+/// Address space of a 32-bit linear memory with the guard wasmtime wants behind it.
+const RESERVED_BYTES: usize = (4 << 30) + (64 << 20);
 
-impl V86Module {
-    /// Compiles the bytes of v86.wasm; takes seconds.
-    ///
-    /// # Errors
-    /// [`VcpuError::Module`] if it is not a valid module.
-    pub fn compile(wasm: &[u8]) -> Result<Self, VcpuError> {
-        let engine = compiler::engine(Effort::Optimized)?;
-        let module = Module::new(&engine, wasm).map_err(module_error)?;
-        Ok(Self { engine, module })
-    }
-
-    /// Compiles the bytes of v86.wasm into machine code that [`V86Module::load`] takes.
-    ///
-    /// # Errors
-    /// [`VcpuError::Module`] if it is not a valid module.
-    pub fn precompile(wasm: &[u8]) -> Result<Vec<u8>, VcpuError> {
-        compiler::portable_engine()?.precompile_module(wasm).map_err(module_error)
-    }
-
-    /// Loads machine code made by [`V86Module::precompile`].
-    ///
-    /// # Safety
-    /// `code` must be unchanged since `precompile` made it: it is executed.
-    ///
-    /// # Errors
-    /// [`VcpuError::Module`] if another version made it or this processor cannot run it.
-    #[allow(unsafe_code)]
-    pub unsafe fn load(code: &[u8]) -> Result<Self, VcpuError> {
-        let engine = compiler::engine(Effort::Optimized)?;
-        // SAFETY: the caller vouches for the origin of `code`.
-        let module = unsafe { Module::deserialize(&engine, code) }.map_err(module_error)?;
-        Ok(Self { engine, module })
-    }
-}
-
-fn module_error(error: wasmtime::Error) -> VcpuError {
-    VcpuError::Module(format!("{error:#}"))
-}
+/// Instances of translated code after which the store is replaced; wasmtime ends at 10 000.
+const INSTANCES_BEFORE_RECYCLING: usize = 4000;
 
 /// One v86 CPU with its RAM.
 pub struct V86<B: Bus> {
+    v86: V86Module,
     store: Store<State<B>>,
+    mapping: Arc<Mapping>,
+    /// What the memory was mapped from.
+    base: MemoryImage,
     instructions: u64,
     last_counter: u32,
 }
@@ -88,30 +62,13 @@ impl<B: Bus> V86<B> {
         if !(MINIMUM_RAM..=MAXIMUM_RAM).contains(&ram_size) || !ram_size.is_multiple_of(RAM_GRANULE) {
             return Err(VcpuError::RamSize { requested: ram_size, minimum: MINIMUM_RAM, maximum: MAXIMUM_RAM });
         }
-        let mut store = Store::new(&v86.engine, State::new(bus));
-        let table_type = TableType::new(RefType::FUNCREF, jit::TABLE_ELEMENTS, None);
-        let table = Table::new(&mut store, table_type, Ref::Func(None)).map_err(module_error)?;
-
-        let mut linker = Linker::new(&v86.engine);
-        imports::define(&mut linker).map_err(module_error)?;
-        linker.define(&store, "env", "__indirect_function_table", table).map_err(module_error)?;
-        let instance = linker.instantiate(&mut store, &v86.module).map_err(module_error)?;
-
-        let memory = instance
-            .get_memory(&mut store, "memory")
-            .ok_or_else(|| VcpuError::Module("no export `memory`".into()))?;
-        let mut exports: HashMap<String, Extern> =
-            instance.exports(&mut store).map(|export| (export.name().to_owned(), export.into_extern())).collect();
-        exports.insert("m".into(), memory.into());
-        let compiler = Compiler::start(&v86.engine)?;
-
-        let calls = Exports::of(&instance, &mut store)?;
-        let state = store.data_mut();
-        state.memory = Some(memory);
-        state.exports = Some(calls);
-        state.jit = Some(jit::Jit::new(compiler, table, exports));
-
-        let mut vcpu = Self { store, instructions: 0, last_counter: 0 };
+        let base = MemoryImage::zeroed(v86.initial_memory()?);
+        let mapping = map(&base)?;
+        let (store, instance) = instantiate(v86, &mapping, bus)?;
+        let mut vcpu = Self { v86: v86.clone(), store, mapping, base, instructions: 0, last_counter: 0 };
+        for (offset, data) in v86.data_segments()? {
+            vcpu.poke(offset, data)?;
+        }
         let init = function::<_, (), ()>(&instance, &mut vcpu.store, "rust_init")?;
         vcpu.call(&init, ())?;
         vcpu.poke(layout::MEMORY_SIZE, &(ram_size as u32).to_le_bytes())?;
@@ -125,9 +82,56 @@ impl<B: Bus> V86<B> {
         Ok(vcpu)
     }
 
-    fn call<P: wasmtime::WasmParams, R: wasmtime::WasmResults>(
+    /// Makes a CPU that continues from `snapshot`, whose memory it maps.
+    ///
+    /// # Errors
+    /// [`VcpuError::Host`], or [`VcpuError::Module`] if the snapshot's code does not fit.
+    pub fn restore(v86: &V86Module, snapshot: &V86Snapshot, bus: B) -> Result<Self, VcpuError> {
+        let V86Snapshot { memory, ram, instructions, last_counter, code, pending } = snapshot;
+        let mapping = map(memory)?;
+        let (store, _) = instantiate(v86, &mapping, bus)?;
+        let (base, instructions, last_counter) = (memory.clone(), *instructions, *last_counter);
+        let mut vcpu = Self { v86: v86.clone(), store, mapping, base, instructions, last_counter };
+        vcpu.store.data_mut().ram = ram.clone();
+        if snapshot.is_executable() {
+            vcpu.install(code)?;
+        } else {
+            let clear = vcpu.store.data().exports()?.jit_clear_cache.clone();
+            vcpu.call(&clear, ())?;
+        }
+        if let Some(pending) = pending {
+            vcpu.store.data_mut().jit()?.submit(pending.clone())?;
+        }
+        Ok(vcpu)
+    }
+
+    /// Puts translated code into the table of a new store.
+    fn install(&mut self, code: &BTreeMap<u32, jit::Code>) -> Result<(), VcpuError> {
+        let mut instances: HashMap<*const Module, Instance> = HashMap::new();
+        for (index, entry) in code {
+            let Some(function) = &entry.function else { continue };
+            let jit = self.store.data_mut().jit()?;
+            let table = jit.table();
+            let instance = match instances.get(&Arc::as_ptr(&function.module)) {
+                Some(instance) => *instance,
+                None => {
+                    jit.count_instance();
+                    let imports = jit.imports_of(&function.module)?;
+                    let instance =
+                        Instance::new(&mut self.store, &function.module, &imports).map_err(module_error)?;
+                    instances.insert(Arc::as_ptr(&function.module), instance);
+                    instance
+                }
+            };
+            jit::put(&mut self.store, &instance, &function.export, table, *index)?;
+            self.store.data_mut().jit()?.set_code(*index, Some(entry.clone()));
+        }
+        Ok(())
+    }
+
+    fn call<P: WasmParams, R: WasmResults>(
         &mut self,
-        function: &wasmtime::TypedFunc<P, R>,
+        function: &TypedFunc<P, R>,
         parameters: P,
     ) -> Result<R, VcpuError> {
         function.call(&mut self.store, parameters).map_err(|error| self.trapped(error))
@@ -143,23 +147,60 @@ impl<B: Bus> V86<B> {
         }
     }
 
-    /// Writes to v86's registers.
+    /// Writes to v86's memory.
     fn poke(&mut self, offset: usize, value: &[u8]) -> Result<(), VcpuError> {
         let memory = self.store.data().memory()?;
-        memory.write(&mut self.store, offset, value).map_err(|error| VcpuError::Module(error.to_string()))
+        memory.write(&mut self.store, offset, value).map_err(module_error)
     }
 
     fn count_instructions(&mut self) -> Result<(), VcpuError> {
         let memory = self.store.data().memory()?;
         let mut bytes = [0; 4];
-        memory
-            .read(&self.store, layout::INSTRUCTION_COUNTER, &mut bytes)
-            .map_err(|error| VcpuError::Module(error.to_string()))?;
+        memory.read(&self.store, layout::INSTRUCTION_COUNTER, &mut bytes).map_err(module_error)?;
         let counter = u32::from_le_bytes(bytes);
         self.instructions += u64::from(counter.wrapping_sub(self.last_counter));
         self.last_counter = counter;
         Ok(())
     }
+}
+
+/// A fresh mapping of `image`.
+fn map(image: &MemoryImage) -> Result<Arc<Mapping>, VcpuError> {
+    let mut mapping = Mapping::reserve(RESERVED_BYTES)?;
+    mapping.map(image)?;
+    Ok(Arc::new(mapping))
+}
+
+/// Makes a store with an instance of v86 over `mapping`, which is not touched.
+fn instantiate<B: Bus>(
+    v86: &V86Module,
+    mapping: &Arc<Mapping>,
+    bus: B,
+) -> Result<(Store<State<B>>, Instance), VcpuError> {
+    let mut store = Store::new(&v86.engine, State::new(bus));
+    let table_type = TableType::new(RefType::FUNCREF, jit::TABLE_ELEMENTS, None);
+    let table = Table::new(&mut store, table_type, Ref::Func(None)).map_err(module_error)?;
+
+    let mut linker = Linker::new(&v86.engine);
+    imports::define(&mut linker).map_err(module_error)?;
+    linker.define(&store, "env", "__indirect_function_table", table).map_err(module_error)?;
+    let instance = with_next_memory(mapping.clone(), || linker.instantiate(&mut store, &v86.module));
+    let instance = instance.map_err(module_error)?;
+
+    let memory = instance
+        .get_memory(&mut store, "memory")
+        .ok_or_else(|| VcpuError::Module("no export `memory`".into()))?;
+    let mut exports: HashMap<String, Extern> =
+        instance.exports(&mut store).map(|export| (export.name().to_owned(), export.into_extern())).collect();
+    exports.insert("m".into(), memory.into());
+
+    let calls = Exports::of(&instance, &mut store)?;
+    let jit = jit::Jit::new(v86.engine.clone(), v86.quick_engine()?.clone(), table, exports);
+    let state = store.data_mut();
+    state.memory = Some(memory);
+    state.exports = Some(calls);
+    state.jit = Some(jit);
+    Ok((store, instance))
 }
 
 impl<B: Bus> CpuEngine<B> for V86<B> {
@@ -210,6 +251,38 @@ impl<B: Bus> CpuEngine<B> for V86<B> {
             0.0 => Slice::Ran,
             _ => Slice::Idle(state.sleep),
         })
+    }
+
+    fn snapshot(&mut self) -> Result<V86Snapshot, VcpuError> {
+        let memory = self.store.data().memory()?;
+        let memory = MemoryImage::capture(memory.data(&self.store), &self.base)?;
+        let (instructions, last_counter) = (self.instructions, self.last_counter);
+        let state = self.store.data_mut();
+        let ram = state.ram.clone();
+        let (code, pending) = state.jit()?.live();
+        let (code, pending) = (code.clone(), pending.clone());
+        Ok(V86Snapshot { memory, ram, instructions, last_counter, code, pending })
+    }
+
+    fn wants_recycling(&self) -> bool {
+        let jit = self.store.data().jit.as_ref();
+        jit.is_some_and(|jit| jit.instances() >= INSTANCES_BEFORE_RECYCLING)
+    }
+
+    fn recycle(self: Box<Self>) -> Result<Box<dyn CpuEngine<B>>, VcpuError> {
+        let Self { v86, mut store, mapping, base, instructions, last_counter } = *self;
+        let (code, pending) = store.data_mut().jit()?.live();
+        let (code, pending) = (code.clone(), pending.clone());
+        let State { bus, ram, sleep, halted, .. } = store.into_data();
+        let (mut store, _) = instantiate(&v86, &mapping, bus)?;
+        let state = store.data_mut();
+        (state.ram, state.sleep, state.halted) = (ram, sleep, halted);
+        let mut vcpu = Self { v86, store, mapping, base, instructions, last_counter };
+        vcpu.install(&code)?;
+        if let Some(pending) = pending {
+            vcpu.store.data_mut().jit()?.submit(pending)?;
+        }
+        Ok(Box::new(vcpu))
     }
 
     fn statistics(&self) -> Statistics {

@@ -16,6 +16,7 @@ pub(super) struct Exports {
     pub(super) jit_dirty_cache: TypedFunc<(u32, u32), ()>,
     pub(super) codegen_finalize_finished: TypedFunc<(u32, u32, u32), ()>,
     pub(super) update_state_flags: TypedFunc<(), ()>,
+    pub(super) jit_clear_cache: TypedFunc<(), ()>,
 }
 
 impl Exports {
@@ -27,6 +28,7 @@ impl Exports {
             jit_dirty_cache: function(instance, store, "jit_dirty_cache")?,
             codegen_finalize_finished: function(instance, store, "codegen_finalize_finished")?,
             update_state_flags: function(instance, store, "update_state_flags")?,
+            jit_clear_cache: function(instance, store, "jit_clear_cache_js")?,
         })
     }
 }

@@ -1,0 +1,125 @@
+//! The snapshot that sandboxes start from: made on the first start, or ahead of it by `prepare`.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use wasm_sandbox::{EngineSnapshot, MachineSnapshot, Sandbox, SandboxConfig, Trust};
+
+use crate::cache::Entry;
+use crate::warm_up;
+
+/// Makes the snapshot of `config` unless it is there.
+pub fn prepare(config: &SandboxConfig) -> Result<()> {
+    let entry = Entry::of(&config.identity)
+        .ok_or_else(|| anyhow!("there is no cache directory: set XDG_CACHE_HOME or HOME"))?;
+    find_or_make(config, &entry)?;
+    eprintln!("wasm-sandbox: the snapshot is ready in {}", entry.directory().display());
+    Ok(())
+}
+
+/// The snapshot of `config`: found, or made and kept. Where nothing can be kept, one that is not
+/// warmed up, for this process alone.
+pub fn prepared(config: &SandboxConfig) -> Result<Option<MachineSnapshot>> {
+    let kept = match Entry::of(&config.identity) {
+        Some(entry) => find_or_make(config, &entry),
+        None => Err(anyhow!("neither XDG_CACHE_HOME nor HOME is set")),
+    };
+    kept.map(Some).or_else(|error| {
+        tracing::warn!("the prepared snapshot cannot be used, so the machine is powered on: {error:#}");
+        let sandbox = Sandbox::start(config.clone())?;
+        sandbox.snapshot().map(Some).map_err(|failure| anyhow!(failure.error))
+    })
+}
+
+fn find_or_make(config: &SandboxConfig, entry: &Entry) -> Result<MachineSnapshot> {
+    if let Some(found) = find(config, entry) {
+        return Ok(found);
+    }
+    let _lock = entry.lock().with_context(|| entry.directory().display().to_string())?;
+    entry.check_owner()?;
+    // Another process may have been faster.
+    if let Some(found) = find(config, entry) {
+        return Ok(found);
+    }
+    make(config, entry)?;
+    find(config, entry).ok_or_else(|| anyhow!("the snapshot that was just made cannot be used"))
+}
+
+/// The kept snapshot with its machine code, if both are there and fit.
+fn find(config: &SandboxConfig, entry: &Entry) -> Option<MachineSnapshot> {
+    if !entry.snapshot().exists() {
+        return None;
+    }
+    match open(config, entry) {
+        Ok(snapshot) => Some(snapshot),
+        Err(error) => {
+            tracing::warn!("a kept snapshot is ignored and made anew: {error:#}");
+            None
+        }
+    }
+}
+
+fn open(config: &SandboxConfig, entry: &Entry) -> Result<MachineSnapshot> {
+    entry.check_owner()?;
+    let mut snapshot = MachineSnapshot::open(&entry.snapshot(), config.identity, Trust::Own)?;
+    let code = entry.code();
+    #[allow(unsafe_code)]
+    // SAFETY: only this program writes to the directory (checked above), and it replaces files as a
+    // whole.
+    unsafe { snapshot.engine_mut().load_code(&config.engine, &code) }?;
+    Ok(snapshot)
+}
+
+fn make(config: &SandboxConfig, entry: &Entry) -> Result<()> {
+    let started = Instant::now();
+    let progress = progress();
+    progress.set_message("booting");
+    let snapshot = warm_snapshot(config, &progress)?;
+    progress.set_message("compiling what the guest uses most");
+    let bundle = snapshot.engine().bundle()?;
+    let code = EngineSnapshot::compile_code(&bundle)?;
+    progress.set_message("writing");
+    write_whole(&entry.code(), |file| Ok(std::io::Write::write_all(file, &code)?))?;
+    write_whole(&entry.snapshot(), |file| Ok(snapshot.write(file, config.identity)?))?;
+    progress.finish_and_clear();
+    tracing::info!(seconds = started.elapsed().as_secs(), code_bytes = code.len(), "prepared");
+    Ok(())
+}
+
+/// Boots a machine and lets it do what sandboxes usually do.
+fn warm_snapshot(config: &SandboxConfig, progress: &ProgressBar) -> Result<MachineSnapshot> {
+    let sandbox = Sandbox::start(SandboxConfig { snapshot: None, ..config.clone() })?;
+    let steps = warm_up::requests();
+    progress.set_length(steps.len() as u64);
+    for (number, request) in steps.into_iter().enumerate() {
+        progress.set_message("warming up");
+        progress.set_position(number as u64);
+        let response = sandbox.request(number as u64, request);
+        if !response.success {
+            bail!("the machine did not get through its warm-up: {:?}", response.outcome);
+        }
+    }
+    sandbox.snapshot().map_err(|failure| anyhow!(failure.error))
+}
+
+/// Writes a file beside `path` and puts it into place when it is complete.
+fn write_whole(path: &Path, write: impl FnOnce(&mut std::fs::File) -> Result<()>) -> Result<()> {
+    let directory = path.parent().ok_or_else(|| anyhow!("a file without a directory"))?;
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    write(file.as_file_mut())?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// On standard error, and only if a person looks at it.
+fn progress() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("preparing the sandbox: {msg} {bar:30} {elapsed}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}

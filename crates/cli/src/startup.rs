@@ -1,0 +1,43 @@
+//! From the command line to a sandbox's configuration.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use wasm_sandbox::{MachineSnapshot, SandboxConfig, Trust};
+
+use crate::arguments::{Arguments, MachineArguments};
+use crate::{artifacts, prepare};
+
+/// A configuration that powers the machine on.
+pub fn config(arguments: &MachineArguments) -> Result<SandboxConfig> {
+    let (image, image_hash) = match &arguments.image {
+        Some(directory) => artifacts::image_from(directory)?,
+        None => artifacts::default_image()?,
+    };
+    let memory_limit_bytes = arguments.memory_limit_bytes();
+    Ok(SandboxConfig {
+        engine: artifacts::engine()?,
+        image,
+        memory_limit_bytes,
+        identity: artifacts::identity(image_hash, memory_limit_bytes),
+        snapshot: None,
+        kernel_log: arguments.verbose,
+    })
+}
+
+/// `config` with the snapshot to start from: the one asked for, or the prepared one.
+pub fn with_snapshot(config: SandboxConfig, arguments: &Arguments) -> Result<SandboxConfig> {
+    match &arguments.snapshot {
+        Some(path) => from_file(config, path).with_context(|| path.display().to_string()),
+        None if arguments.no_snapshot => Ok(config),
+        None => Ok(SandboxConfig { snapshot: prepare::prepared(&config)?, ..config }),
+    }
+}
+
+/// The memory size is the snapshot's; everything else must be as it was.
+fn from_file(mut config: SandboxConfig, path: &Path) -> Result<SandboxConfig> {
+    config.identity.ram_bytes = MachineSnapshot::identity_of(path)?.ram_bytes;
+    config.memory_limit_bytes = config.identity.ram_bytes;
+    config.snapshot = Some(MachineSnapshot::open(path, config.identity, Trust::Foreign)?);
+    Ok(config)
+}

@@ -1,0 +1,53 @@
+//! What the machine does before its snapshot is taken, so that page cache and translated code of the
+//! usual tools are in it.
+
+use wasm_sandbox::protocol::json::{ReadFile, Request, Shell, WriteFile};
+
+/// Translation begins after 200 000 instructions in a page, so everything runs some times.
+const ROUNDS: usize = 5;
+
+/// Commands that together use what most sandboxes use.
+const COMMANDS: [&str; 12] = [
+    "true",
+    "echo hi",
+    "for i in $(seq 200); do x=$((x + i)); done; echo $x; [ -d /tmp ] && pwd; (cd /; type ls)",
+    "ls -la / /usr/bin | sort | uniq -c | sort -rn | head -3 | wc -l; cat /etc/passwd | cut -d: -f1 | tr a-z A-Z | tail -1",
+    "grep -rn root /etc/passwd /etc/group | sed s/root/x/ | awk '{n += length($0)} END {print n}'",
+    "python3 -c 'print(1)'",
+    "python3 -c 'import json,re,os,sys,subprocess,collections; print(len(json.dumps(sorted({str(i): i for i in range(2000)}))), re.sub(\"a+\", \"b\", \"caaat\"))'",
+    "seq 20000 | sort | uniq -c | sort -rn | tail -1; seq 3000 | gzip | gunzip | sha256sum",
+    "mkdir -p /tmp/w && cd /tmp/w && tar cf t.tar /etc/hosts /etc/passwd 2>/dev/null; tar tf t.tar | wc -l; find /etc -name 'p*' | wc -l; rm -rf /tmp/w",
+    "for i in 1 2 3 4 5 6 7 8; do /bin/true; uname -a > /dev/null; date > /dev/null; done; ps ax | wc -l; df / | tail -1; env | wc -l",
+    "git --version; jq -n '[range(100)] | add'; echo 'select 1+1;' | sqlite3",
+    "python3 - <<'EOF'\ndef fib(n):\n    return n if n < 2 else fib(n - 1) + fib(n - 2)\nprint(fib(16))\nEOF",
+];
+
+/// A file that comes and goes.
+const FILE: &str = "/tmp/.warm-up";
+
+/// The whole warm-up.
+pub fn requests() -> Vec<Request> {
+    let mut requests = Vec::new();
+    for _ in 0..ROUNDS {
+        requests.extend(COMMANDS.iter().map(|command| shell(command)));
+        for size in [1 << 10, 4 << 20] {
+            let content = "x".repeat(size);
+            requests.push(Request::WriteFile(WriteFile {
+                path: FILE.into(),
+                content,
+                encoding: Default::default(),
+                mode: None,
+            }));
+            requests.push(Request::ReadFile(ReadFile { path: FILE.into(), encoding: Default::default() }));
+        }
+    }
+    for _ in 0..20 {
+        requests.push(shell("echo hi"));
+    }
+    requests.push(shell(&format!("rm -f {FILE}; sync")));
+    requests
+}
+
+fn shell(command: &str) -> Request {
+    Request::Shell(Shell { time_limit_ms: 120_000, ..Shell::new(command) })
+}

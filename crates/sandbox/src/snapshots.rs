@@ -1,0 +1,71 @@
+//! `checkpoint` and `save`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+
+use wasm_sandbox_machine::{MachineSnapshot, SnapshotError, SnapshotIdentity};
+use wasm_sandbox_protocol::json::{
+    Checkpoint, Checkpointed, ErrorCode, Failure, Outcome, Save, Saved,
+};
+
+use crate::guest::{Guest, GuestError, crash_message};
+
+/// The guest's present state.
+pub(crate) fn take(guest: &mut Guest) -> Result<MachineSnapshot, Failure> {
+    guest.snapshot().map_err(|error| match error {
+        GuestError::Crashed(reason) => Failure::new(ErrorCode::MachineCrashed, crash_message(&reason)),
+        GuestError::Unusable(error) => {
+            Failure::new(ErrorCode::HostIo, format!("the host has no room for the machine's state: {error}"))
+        }
+    })
+}
+
+/// Carries `checkpoint` out.
+pub(crate) fn checkpoint(
+    guest: &mut Guest,
+    checkpoints: &mut BTreeMap<String, MachineSnapshot>,
+    request: Checkpoint,
+) -> Outcome {
+    let started = Instant::now();
+    match take(guest) {
+        Ok(snapshot) => {
+            checkpoints.insert(request.name.clone(), snapshot);
+            let duration_ms = started.elapsed().as_millis() as u64;
+            Outcome::Checkpointed(Checkpointed { name: request.name, duration_ms })
+        }
+        Err(failure) => Outcome::Failure(failure),
+    }
+}
+
+/// Carries `save` out.
+pub(crate) fn save(guest: &mut Guest, identity: SnapshotIdentity, request: Save) -> Outcome {
+    let started = Instant::now();
+    let saved = take(guest).and_then(|snapshot| {
+        write_file(&snapshot, identity, Path::new(&request.path)).map_err(|error| {
+            Failure::new(ErrorCode::HostIo, format!("{} cannot be written: {error}", request.path))
+        })
+    });
+    match saved {
+        Ok(size) => {
+            let duration_ms = started.elapsed().as_millis() as u64;
+            Outcome::Saved(Saved { path: request.path, size, duration_ms })
+        }
+        Err(failure) => Outcome::Failure(failure),
+    }
+}
+
+/// Writes `snapshot` to `path` as a whole or not at all; returns its size in bytes.
+pub(crate) fn write_file(
+    snapshot: &MachineSnapshot,
+    identity: SnapshotIdentity,
+    path: &Path,
+) -> Result<u64, SnapshotError> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().prefix(".wasm-sandbox-").tempfile_in(directory)?;
+    snapshot.write(file.as_file_mut(), identity)?;
+    file.as_file().sync_all()?;
+    let size = file.as_file().metadata()?.len();
+    file.persist(path).map_err(|error| SnapshotError::Io(error.error))?;
+    Ok(size)
+}
