@@ -5,7 +5,7 @@
 
 use crate::cache::Cache;
 use crate::progress::Step;
-use crate::recipe::{self, Key};
+use crate::recipe::{self, Key, repository};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -159,13 +159,6 @@ fn files(path: &Path) -> Result<Vec<PathBuf>> {
     entries.sort();
     let nested = entries.iter().map(|entry| files(entry)).collect::<Result<Vec<_>>>()?;
     Ok(nested.into_iter().flatten().collect())
-}
-
-/// The checkout this program was built from.
-fn repository() -> PathBuf {
-    let manifest = std::env::var_os("CARGO_MANIFEST_DIR")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
-    manifest.parent().map_or_else(|| manifest.join(".."), Path::to_owned)
 }
 
 #[cfg(test)]

@@ -1,19 +1,28 @@
-//! Repository chores that cargo alone cannot do: building the image a sandbox boots, and fetching
-//! the CPU engine. Everything lands in one cache outside of the repository ([`cache`]); the last
-//! line on stdout is always the path of what was asked for, everything else goes to stderr.
+//! Repository chores that cargo alone cannot do: building and fetching what the program carries
+//! inside, and checking, showing and timing the whole.
+//!
+//! What takes long lands in one cache outside of the repository ([`cache`]). Chores that make something
+//! print its path as the last line on stdout; what they do meanwhile goes to stderr.
 
 mod agent;
+mod artifacts;
+mod bench;
 mod cache;
+mod client;
 mod image;
 mod kernel;
 mod progress;
 mod recipe;
 mod root;
+mod session;
+mod tidy;
 mod v86;
 
 use anyhow::Result;
 use cache::Cache;
 use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
 
 #[derive(Parser)]
 #[command(about = "Repository chores: builds and fetches what the sandbox runs on")]
@@ -35,8 +44,20 @@ enum Chore {
     },
     /// Build the program inside the guest, or find it in the cache
     Agent,
+    /// Put together all that the program carries inside, in target/artifacts
+    Artifacts {
+        /// Compilers at a time; by default one a processor
+        #[arg(long, short)]
+        jobs: Option<usize>,
+    },
     /// Fetch the CPU engine v86.wasm, or find it in the cache
     V86,
+    /// Check what no compiler looks at: lengths, names of hosts, paths, links, features
+    Tidy,
+    /// Show a session with a real sandbox
+    Session,
+    /// Time a real sandbox and write docs/benchmarks.md
+    Bench,
 }
 
 /// One of the two halves of an image.
@@ -48,17 +69,33 @@ enum Part {
     Root,
 }
 
-fn main() -> Result<()> {
-    let cache = Cache::open()?;
-    let path = match Arguments::parse().chore {
-        Chore::Image { jobs, only } => match only {
-            None => image::build(&cache, jobs)?,
-            Some(Part::Kernel) => kernel::build(&cache, jobs)?.directory,
-            Some(Part::Root) => root::build(&cache)?.directory,
-        },
-        Chore::Agent => agent::build(&cache)?,
-        Chore::V86 => v86::fetch(&cache)?,
+fn main() -> ExitCode {
+    match run(Arguments::parse().chore) {
+        Ok(made) => {
+            if let Some(path) = made {
+                println!("{}", path.display());
+            }
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Does a chore; returns the path of what it made.
+fn run(chore: Chore) -> Result<Option<PathBuf>> {
+    let made = match chore {
+        Chore::Image { jobs, only: None } => image::build(&Cache::open()?, jobs)?,
+        Chore::Image { jobs, only: Some(Part::Kernel) } => kernel::build(&Cache::open()?, jobs)?.directory,
+        Chore::Image { only: Some(Part::Root), .. } => root::build(&Cache::open()?)?.directory,
+        Chore::Agent => agent::build(&Cache::open()?)?,
+        Chore::Artifacts { jobs } => artifacts::assemble(&Cache::open()?, jobs)?,
+        Chore::V86 => v86::fetch(&Cache::open()?)?,
+        Chore::Tidy => return tidy::check().map(|()| None),
+        Chore::Session => return session::show().map(|()| None),
+        Chore::Bench => return bench::run().map(|()| None),
     };
-    println!("{}", path.display());
-    Ok(())
+    Ok(Some(made))
 }

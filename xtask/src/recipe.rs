@@ -7,11 +7,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The directory `image/` of this checkout.
-pub fn directory() -> PathBuf {
+/// The checkout this program was built from.
+pub fn repository() -> PathBuf {
     let manifest = std::env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
-    manifest.join("../image")
+    manifest.parent().map_or_else(|| manifest.join(".."), Path::to_owned)
+}
+
+/// Its directory `image/`.
+pub fn directory() -> PathBuf {
+    repository().join("image")
 }
 
 /// Collects a build's inputs into the key of its result: the same inputs, the same key.

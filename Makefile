@@ -1,0 +1,59 @@
+# `make` alone says what there is.
+#
+# wasmtime takes minutes to compile, and cargo compiles it once for every profile. So there is only one,
+# release. (That all selections of packages share it, `xtask tidy` checks.)
+
+SHELL := /bin/bash
+CARGO ?= cargo
+bin := $(or $(CARGO_TARGET_DIR),target)/release
+xtask := $(bin)/xtask
+
+# A line for every long step.
+say = @printf '==> %s\n'
+
+.PHONY: help build run test bench clean packages tools artifacts
+
+help:
+	@echo 'make build   the program, target/release/wasm-sandbox'
+	@echo 'make run     the same, then a session with it, shown'
+	@echo 'make test    all checks and tests'
+	@echo 'make bench   times, written into docs/benchmarks.md'
+	@echo 'make clean   removes target/ (the cache of finished artefacts stays)'
+
+packages:
+	$(say) 'system packages: installing what is missing'
+	@image/install-packages.sh
+
+# What makes the artefacts, and what needs none of them.
+tools: packages
+	$(say) 'tools: compiling (the first time with wasmtime: 4 to 10 minutes on two cores)'
+	@$(CARGO) build --release --workspace --exclude wasm-sandbox-cli
+
+artifacts: tools
+	$(say) 'artefacts: kernel, root file system, CPU engine, agent (the first time 10 to 15 minutes on two cores)'
+	@$(xtask) artifacts
+
+build: artifacts
+	$(say) 'wasm-sandbox: compiling'
+	@$(CARGO) build --release --workspace
+	$(say) 'ready: $(bin)/wasm-sandbox'
+
+run: build
+	$(say) 'a session: requests (->) and answers (<-)'
+	@$(xtask) session
+
+test: artifacts
+	$(say) 'tidy: format and house rules'
+	@$(CARGO) fmt --all --check
+	@$(xtask) tidy
+	$(say) 'clippy: checking (the first time 2 to 4 minutes)'
+	@$(CARGO) clippy --release --workspace --all-targets -- --deny warnings
+	$(say) 'tests: compiling and running'
+	@$(CARGO) test --release --workspace
+
+bench: build
+	$(say) 'benchmarks'
+	@$(xtask) bench
+
+clean:
+	@$(CARGO) clean
