@@ -11,7 +11,7 @@ xtask := $(bin)/xtask
 # A line for every long step.
 say = @printf '==> %s\n'
 
-.PHONY: help build run test bench clean packages tools artifacts
+.PHONY: help build run test bench clean packages tools artifacts prepared
 
 help:
 	@echo 'make build   the program, target/release/wasm-sandbox'
@@ -38,11 +38,16 @@ build: artifacts
 	@$(CARGO) build --release --workspace
 	$(say) 'ready: $(bin)/wasm-sandbox'
 
-run: build
+# The snapshot that sandboxes start from; otherwise the first start makes it.
+prepared: build
+	$(say) 'snapshot: booting and warming up (the first time a minute or two)'
+	@$(bin)/wasm-sandbox prepare
+
+run: prepared
 	$(say) 'a session: requests (->) and answers (<-)'
 	@$(xtask) session
 
-test: artifacts
+test: prepared
 	$(say) 'tidy: format and house rules'
 	@$(CARGO) fmt --all --check
 	@$(xtask) tidy
@@ -51,7 +56,7 @@ test: artifacts
 	$(say) 'tests: compiling and running'
 	@$(CARGO) test --release --workspace
 
-bench: build
+bench: prepared
 	$(say) 'benchmarks'
 	@$(xtask) bench
 
