@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use wasm_sandbox::SnapshotIdentity;
 
 /// Raised when what is made, or how, changes without a change of engine, image or file format.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
+
+/// Name of the lock file.
+const LOCK: &str = "lock";
 
 /// Where the snapshot of one engine, image and memory size is kept.
 #[derive(Debug)]
@@ -36,9 +39,23 @@ impl Entry {
         self.directory.join("machine.snapshot")
     }
 
-    /// The machine code of the snapshot's translated code.
-    pub fn code(&self) -> PathBuf {
-        self.directory.join("code.cwasm")
+    /// Part number `part` of the machine code of the snapshot's translated code.
+    pub fn code(&self, part: usize) -> PathBuf {
+        self.directory.join(format!("code-{part}.cwasm"))
+    }
+
+    /// Removes what is there, but for the lock.
+    ///
+    /// # Errors
+    /// A file cannot be removed.
+    pub fn clear(&self) -> Result<()> {
+        for file in std::fs::read_dir(&self.directory)? {
+            let file = file?;
+            if file.file_name() != LOCK {
+                std::fs::remove_file(file.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// The directory, which [`Entry::lock`] makes.
@@ -53,7 +70,7 @@ impl Entry {
     /// The directory cannot be made, or belongs to somebody else.
     pub fn lock(&self) -> Result<File> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
-        let lock = File::create(self.directory.join("lock"))?;
+        let lock = File::create(self.directory.join(LOCK))?;
         lock.lock()?;
         Ok(lock)
     }

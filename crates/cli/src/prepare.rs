@@ -1,11 +1,13 @@
 //! The snapshot that sandboxes start from: made on the first start, or ahead of it by `prepare`.
 
+use std::io::Write;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use wasm_sandbox::{EngineSnapshot, MachineSnapshot, Sandbox, SandboxConfig, Trust};
+use wasm_sandbox::{MachineSnapshot, Sandbox, SandboxConfig, Trust};
 
 use crate::cache::Entry;
 use crate::warm_up;
@@ -64,11 +66,13 @@ fn find(config: &SandboxConfig, entry: &Entry) -> Option<MachineSnapshot> {
 fn open(config: &SandboxConfig, entry: &Entry) -> Result<MachineSnapshot> {
     entry.check_owner()?;
     let mut snapshot = MachineSnapshot::open(&entry.snapshot(), config.identity, Trust::Own)?;
-    let code = entry.code();
-    #[allow(unsafe_code)]
-    // SAFETY: only this program writes to the directory (checked above), and it replaces files as a
-    // whole.
-    unsafe { snapshot.engine_mut().load_code(&config.engine, &code) }?;
+    for part in (0..).map(|part| entry.code(part)).take_while(|path| path.exists()) {
+        #[allow(unsafe_code)]
+        // SAFETY: only this program writes to the directory (checked above), and it replaces files as
+        // a whole.
+        unsafe { snapshot.engine_mut().load_code(&config.engine, &part) }?;
+    }
+    ensure!(snapshot.engine().is_executable(), "part of its machine code is missing");
     Ok(snapshot)
 }
 
@@ -78,13 +82,16 @@ fn make(config: &SandboxConfig, entry: &Entry) -> Result<()> {
     progress.set_message("booting");
     let snapshot = warm_snapshot(config, &progress)?;
     progress.set_message("compiling what the guest uses most");
-    let bundle = snapshot.engine().bundle()?;
-    let code = EngineSnapshot::compile_code(&bundle)?;
+    let parts = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let code = snapshot.engine().compile_code(parts)?;
     progress.set_message("writing");
-    write_whole(&entry.code(), |file| Ok(std::io::Write::write_all(file, &code)?))?;
+    entry.clear()?;
+    for (part, code) in code.iter().enumerate() {
+        write_whole(&entry.code(part), |file| Ok(file.write_all(code)?))?;
+    }
     write_whole(&entry.snapshot(), |file| Ok(snapshot.write(file, config.identity)?))?;
     progress.finish_and_clear();
-    tracing::info!(seconds = started.elapsed().as_secs(), code_bytes = code.len(), "prepared");
+    tracing::info!(seconds = started.elapsed().as_secs(), "prepared");
     Ok(())
 }
 

@@ -51,8 +51,9 @@ pub struct EngineState {
     pub instructions: u64,
     /// The engine's own, wrapping instruction counter, as it was read last.
     pub last_counter: u32,
-    /// Translated code: table index and wasm module.
-    pub translated: Vec<(u32, Vec<u8>)>,
+    /// Translated code: table index and length of the wasm module in bytes. The modules themselves
+    /// are kept apart, one after the other.
+    pub translated: Vec<(u32, u64)>,
     /// The translation being compiled: table index, guest-physical start, state flags, wasm module.
     pub pending: Option<(u32, u32, u32, Vec<u8>)>,
 }

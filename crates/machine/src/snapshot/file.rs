@@ -1,7 +1,7 @@
 //! Snapshot files.
 //!
-//! A header ([`super::header`]), sections of `(kind, version, bytes)`, and the memory's extents one
-//! after the other, page-aligned so that they can be mapped. A file from elsewhere is hostile input:
+//! A header ([`super::header`]), sections of `(kind, version, bytes)`, the memory's extents one after
+//! the other, page-aligned so that they can be mapped, and the wasm modules of translated code. A file from elsewhere is hostile input:
 //! sizes and checksums are checked before anything is decoded, and it never carries machine code.
 
 use std::fs::File;
@@ -110,8 +110,10 @@ impl MachineSnapshot {
             size: memory.size(),
             extents: memory.extents().iter().map(|extent| (extent.offset, extent.length)).collect(),
         };
+        let state = self.engine.state();
+        let code_bytes: u64 = state.translated.iter().map(|(_, length)| length).sum();
         let sections = [
-            section("engine", ENGINE, &self.engine.state())?,
+            section("engine", ENGINE, &state)?,
             section("board", BOARD, &self.board)?,
             section("extents", EXTENTS, &extents)?,
             section("attachment", ATTACHMENT, &self.attachment)?,
@@ -121,10 +123,10 @@ impl MachineSnapshot {
             identity,
             sections_bytes: sections.len() as u64,
             sections_hash: hash(&sections),
-            memory_bytes: memory.stored_bytes(),
-            memory_hash: [0; 32],
+            body_bytes: memory.stored_bytes() + code_bytes,
+            body_hash: [0; 32],
         };
-        header.memory_hash = write_body(file, &header, &sections, memory)?;
+        header.body_hash = write_body(file, &header, &sections, &self.engine)?;
         file.write_all_at(&header.encode(), 0)?;
         file.set_len(header.file_bytes())?;
         Ok(())
@@ -161,8 +163,13 @@ impl MachineSnapshot {
         let board = sections.take("board", BOARD)?;
         let attachment = sections.take("attachment", ATTACHMENT)?;
         sections.nothing_left()?;
-        let memory = memory_image(extents, file, &header)?;
-        let engine = EngineSnapshot::from_state(memory, state)
+        let code_bytes = state.translated.iter().try_fold(0u64, |sum, (_, length)| sum.checked_add(*length));
+        let code_offset = code_bytes
+            .and_then(|bytes| header.file_bytes().checked_sub(bytes))
+            .ok_or(SnapshotError::Damaged("its translated code is endless"))?;
+        let file = Arc::new(file);
+        let memory = memory_image(extents, &file, header.body_offset(), code_offset)?;
+        let engine = EngineSnapshot::from_state(memory, state, &file, code_offset)
             .map_err(|error| SnapshotError::Section { section: "engine", reason: error.to_string() })?;
         Ok(Self { engine, board, attachment })
     }
@@ -181,15 +188,16 @@ fn write_body(
     file: &mut File,
     header: &Header,
     sections: &[u8],
-    memory: &MemoryImage,
+    engine: &EngineSnapshot,
 ) -> Result<Hash, SnapshotError> {
     file.seek(SeekFrom::Start(HEADER_BYTES))?;
     let mut target = BufWriter::new(file);
     target.write_all(sections)?;
-    let padding = header.memory_offset() - HEADER_BYTES - header.sections_bytes;
+    let padding = header.body_offset() - HEADER_BYTES - header.sections_bytes;
     target.write_all(&vec![0; padding as usize])?;
     let mut target = Hashing { target, hasher: Sha256::new() };
-    memory.write_to(&mut target)?;
+    engine.memory().write_to(&mut target)?;
+    engine.write_code(&mut target)?;
     target.flush()?;
     Ok(target.hasher.finalize().into())
 }
@@ -209,9 +217,9 @@ fn read_header(file: &mut File) -> Result<Header, SnapshotError> {
 
 /// Reads what follows the sections to the end: padding must be zero, memory must match its checksum.
 fn check_rest(file: &mut File, header: &Header) -> Result<(), SnapshotError> {
-    let mut padding = vec![0; (header.memory_offset() - HEADER_BYTES - header.sections_bytes) as usize];
+    let mut padding = vec![0; (header.body_offset() - HEADER_BYTES - header.sections_bytes) as usize];
     file.read_exact_at(&mut padding, HEADER_BYTES + header.sections_bytes)?;
-    file.seek(SeekFrom::Start(header.memory_offset()))?;
+    file.seek(SeekFrom::Start(header.body_offset()))?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     loop {
@@ -221,21 +229,21 @@ fn check_rest(file: &mut File, header: &Header) -> Result<(), SnapshotError> {
         }
     }
     let hash: Hash = hasher.finalize().into();
-    if hash != header.memory_hash || padding.iter().any(|byte| *byte != 0) {
+    if hash != header.body_hash || padding.iter().any(|byte| *byte != 0) {
         return Err(SnapshotError::Damaged("its memory does not match its checksum"));
     }
     Ok(())
 }
 
-fn memory_image(extents: Extents, file: File, header: &Header) -> Result<MemoryImage, SnapshotError> {
-    let file = Arc::new(file);
-    let mut file_offset = header.memory_offset();
+/// The image of the extents, which lie in `file` from `start` to `end`.
+fn memory_image(extents: Extents, file: &Arc<File>, start: u64, end: u64) -> Result<MemoryImage, SnapshotError> {
+    let mut file_offset = start;
     let mut list = Vec::with_capacity(extents.extents.len());
     for (offset, length) in extents.extents {
         list.push(Extent { offset, length, file: file.clone(), file_offset });
         file_offset = file_offset.checked_add(length).ok_or(SnapshotError::Damaged("its memory is endless"))?;
     }
-    if file_offset != header.file_bytes() {
+    if file_offset != end {
         return Err(SnapshotError::Damaged("its memory has not the size its extents say"));
     }
     MemoryImage::new(extents.size, list)

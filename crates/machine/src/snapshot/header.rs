@@ -5,13 +5,13 @@ use super::file::{SnapshotError, SnapshotIdentity};
 /// First bytes of every snapshot file.
 const MAGIC: [u8; 8] = *b"WSANDBOX";
 /// Raised whenever the layout of the file changes.
-pub(super) const FORMAT_VERSION: u32 = 1;
+pub(super) const FORMAT_VERSION: u32 = 2;
 /// Size of the header in bytes: a page, so that the sections behind it are aligned.
 pub(super) const HEADER_BYTES: u64 = 4096;
-/// Largest sections a reader takes, in bytes: 900 translated pages of 256 KiB are below this.
-const LARGEST_SECTIONS: u64 = 256 << 20;
-/// Largest memory of a machine: the address space of a 32-bit wasm memory.
-const LARGEST_MEMORY: u64 = 4 << 30;
+/// Largest sections a reader takes, in bytes: a list of a million extents is below this.
+const LARGEST_SECTIONS: u64 = 32 << 20;
+/// Largest body: the address space of a 32-bit wasm memory, and translated code.
+const LARGEST_BODY: u64 = 5 << 30;
 
 /// A SHA-256 sum.
 pub(super) type Hash = [u8; 32];
@@ -23,24 +23,24 @@ pub(super) struct Header {
     /// Bytes of the sections, which follow the header.
     pub(super) sections_bytes: u64,
     pub(super) sections_hash: Hash,
-    /// Bytes of memory in the file, which follow the sections at the next page.
-    pub(super) memory_bytes: u64,
-    pub(super) memory_hash: Hash,
+    /// Bytes of memory and translated code, which follow the sections at the next page.
+    pub(super) body_bytes: u64,
+    pub(super) body_hash: Hash,
 }
 
 impl Header {
     /// Where the memory starts in the file.
-    pub(super) fn memory_offset(&self) -> u64 {
+    pub(super) fn body_offset(&self) -> u64 {
         (HEADER_BYTES + self.sections_bytes).next_multiple_of(HEADER_BYTES)
     }
 
     /// Length of the whole file.
     pub(super) fn file_bytes(&self) -> u64 {
-        self.memory_offset() + self.memory_bytes
+        self.body_offset() + self.body_bytes
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
-        let Self { identity, sections_bytes, sections_hash, memory_bytes, memory_hash } = self;
+        let Self { identity, sections_bytes, sections_hash, body_bytes, body_hash } = self;
         let SnapshotIdentity { engine, image, ram_bytes } = identity;
         let mut bytes = Vec::with_capacity(HEADER_BYTES as usize);
         bytes.extend(MAGIC);
@@ -50,8 +50,8 @@ impl Header {
         bytes.extend(ram_bytes.to_le_bytes());
         bytes.extend(sections_bytes.to_le_bytes());
         bytes.extend(sections_hash);
-        bytes.extend(memory_bytes.to_le_bytes());
-        bytes.extend(memory_hash);
+        bytes.extend(body_bytes.to_le_bytes());
+        bytes.extend(body_hash);
         bytes.extend(super::file::hash(&bytes));
         bytes.resize(HEADER_BYTES as usize, 0);
         bytes
@@ -74,8 +74,8 @@ impl Header {
             },
             sections_bytes: u64::from_le_bytes(reader.take()?),
             sections_hash: reader.take()?,
-            memory_bytes: u64::from_le_bytes(reader.take()?),
-            memory_hash: reader.take()?,
+            body_bytes: u64::from_le_bytes(reader.take()?),
+            body_hash: reader.take()?,
         };
         let covered = bytes.len() - reader.rest.len();
         let expected: Hash = reader.take()?;
@@ -84,8 +84,7 @@ impl Header {
             return Err(SnapshotError::Damaged("its header does not match its checksum"));
         }
         let sizes_are_sane = header.sections_bytes <= LARGEST_SECTIONS
-            && header.memory_bytes <= LARGEST_MEMORY
-            && header.memory_bytes.is_multiple_of(HEADER_BYTES);
+            && header.body_bytes <= LARGEST_BODY;
         if !sizes_are_sane {
             return Err(SnapshotError::Damaged("its sizes make no sense"));
         }

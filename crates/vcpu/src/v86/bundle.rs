@@ -20,6 +20,11 @@ pub(super) fn export_name(index: u32) -> String {
     format!("f{index}")
 }
 
+/// The table index of the function that a bundle exports as `name`.
+pub(super) fn index_of(name: &str) -> Option<u32> {
+    name.strip_prefix('f')?.parse().ok()
+}
+
 /// Merges translated modules, given by their table index.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use wasmtime::{Caller, Extern, Linker};
 
-use super::jit::{self, Code, Pending};
+use super::jit::{self, Code, CodeBytes, Pending};
 use super::state::State;
 use crate::{Bus, VcpuError};
 
@@ -186,7 +186,7 @@ fn install_translated_code<B: Bus>(caller: &mut Caller<'_, State<B>>) -> Result<
     jit.count_instance();
     let Pending { index, start, state_flags, wasm } = pending;
     jit::install(&mut *caller, &module, &imports, table, index)?;
-    let code = Code { wasm, function: Some(jit::function_of(module)) };
+    let code = Code { wasm: CodeBytes::Memory(wasm), function: Some(jit::function_of(module)) };
     caller.data_mut().jit()?.set_code(index, Some(code));
     let finished = caller.data().exports()?.codegen_finalize_finished.clone();
     // If the page was written meanwhile, v86 calls `jit_clear_func` no more: the element stays until

@@ -1,6 +1,8 @@
 //! Translated code: from `codegen_finalize` through the compiler to the function table.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use wasmtime::{AsContextMut, Engine, Extern, Instance, Module, Ref, Table};
@@ -17,11 +19,50 @@ pub(super) const TABLE_ELEMENTS: u32 = FIRST_JIT_ELEMENT as u32 + JIT_ELEMENTS;
 /// Name of the function that a translated module exports.
 const FUNCTION: &str = "f";
 
+/// The bytes of a translated module.
+#[derive(Clone)]
+pub(super) enum CodeBytes {
+    /// As v86 wrote them.
+    Memory(Arc<[u8]>),
+    /// In a snapshot's file, which is read when somebody needs them: those who have the machine code
+    /// do not.
+    File {
+        /// The snapshot's file.
+        file: Arc<File>,
+        /// Where they start in it.
+        offset: u64,
+        /// How many there are.
+        length: usize,
+    },
+}
+
+impl CodeBytes {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Memory(bytes) => bytes.len(),
+            Self::File { length, .. } => *length,
+        }
+    }
+
+    /// The bytes themselves.
+    pub(super) fn read(&self) -> std::io::Result<Arc<[u8]>> {
+        match self {
+            Self::Memory(bytes) => Ok(bytes.clone()),
+            Self::File { file, offset, length } => {
+                let mut bytes = vec![0; *length];
+                file.read_exact_at(&mut bytes, *offset)?;
+                Ok(bytes.into())
+            }
+        }
+    }
+}
+
 /// What stands, or can be put, into one element of the JIT's part of the table.
 #[derive(Clone)]
 pub(super) struct Code {
     /// The module as v86 wrote it.
-    pub(super) wasm: Arc<[u8]>,
+    pub(super) wasm: CodeBytes,
     /// Its machine code, if there is any yet.
     pub(super) function: Option<Function>,
 }

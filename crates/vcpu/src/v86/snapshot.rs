@@ -1,17 +1,24 @@
 //! The CPU at one moment: what a snapshot keeps of it, and how it goes on.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use wasmtime::Module;
 
 use super::bundle;
-use super::jit::{Code, Function, Pending};
+use super::jit::{Code, CodeBytes, Function, Pending};
 use super::module::{V86Module, module_error};
-use crate::compiler;
+use crate::compiler::{self, Effort};
 use crate::memory::MemoryImage;
 use crate::{EngineState, VcpuError};
+
+/// Largest translated module that is taken from a snapshot, in bytes; v86 writes at most some
+/// hundred KiB.
+const LARGEST_MODULE: usize = 16 << 20;
 
 /// A v86 CPU with its RAM at one moment. Clones share everything.
 #[derive(Clone)]
@@ -42,27 +49,47 @@ impl V86Snapshot {
             ram: self.ram.start as u64..self.ram.end as u64,
             instructions: self.instructions,
             last_counter: self.last_counter,
-            translated: self.code.iter().map(|(index, code)| (*index, code.wasm.to_vec())).collect(),
+            translated: self.code.iter().map(|(index, code)| (*index, code.wasm.len() as u64)).collect(),
             pending: self.pending.as_ref().map(|pending| {
                 (pending.index, pending.start, pending.state_flags, pending.wasm.to_vec())
             }),
         }
     }
 
-    /// Makes a snapshot of its parts. Its translated code is there as wasm only: [`V86Snapshot::load_code`]
-    /// or [`V86Snapshot::compile_code`] make it usable, otherwise the CPU translates anew.
+    /// Writes the modules of translated code one after the other, as [`EngineState::translated`]
+    /// lists them.
+    ///
+    /// # Errors
+    /// Those of reading them and of `target`.
+    pub fn write_code(&self, target: &mut impl Write) -> std::io::Result<()> {
+        self.code.values().try_for_each(|code| target.write_all(&code.wasm.read()?))
+    }
+
+    /// Makes a snapshot of its parts; `file` has the modules of translated code from `code_offset` on.
+    /// Its translated code is there as wasm only: [`V86Snapshot::load_code`] makes
+    /// it usable, otherwise the CPU translates anew.
     ///
     /// # Errors
     /// [`VcpuError::Snapshot`] if the parts do not fit together.
-    pub fn from_state(memory: MemoryImage, state: EngineState) -> Result<Self, VcpuError> {
+    pub fn from_state(
+        memory: MemoryImage,
+        state: EngineState,
+        file: &Arc<File>,
+        code_offset: u64,
+    ) -> Result<Self, VcpuError> {
         let EngineState { ram, instructions, last_counter, translated, pending } = state;
         if ram.start > ram.end || ram.end > memory.size() || !(ram.end - ram.start).is_multiple_of(super::RAM_GRANULE) {
             return Err(VcpuError::Snapshot("its RAM lies outside of its memory".into()));
         }
         let mut code = BTreeMap::new();
-        for (index, wasm) in translated {
+        let mut offset = code_offset;
+        for (index, length) in translated {
             super::jit::check_index(index)?;
-            code.insert(index, Code { wasm: wasm.into(), function: None });
+            let too_long = || VcpuError::Snapshot("it has endless translated code".into());
+            let wasm_length = usize::try_from(length).ok().filter(|length| *length <= LARGEST_MODULE);
+            let wasm = CodeBytes::File { file: file.clone(), offset, length: wasm_length.ok_or_else(too_long)? };
+            code.insert(index, Code { wasm, function: None });
+            offset = offset.checked_add(length).ok_or_else(too_long)?;
         }
         let pending = match pending {
             None => None,
@@ -74,44 +101,57 @@ impl V86Snapshot {
         Ok(Self { memory, ram: ram.start as usize..ram.end as usize, instructions, last_counter, code, pending })
     }
 
-    /// The translated code merged into one wasm module; the input of a code cache.
+    /// Compiles all translated code into machine code for [`V86Snapshot::load_code`], in `parts` parts
+    /// at a time. Takes about 0.15 s for each translated page.
     ///
     /// # Errors
     /// [`VcpuError::Module`] if it is not of the form in which v86 writes it.
-    pub fn bundle(&self) -> Result<Vec<u8>, VcpuError> {
-        bundle::merge(self.code.iter().map(|(index, code)| (*index, &*code.wasm)))
+    pub fn compile_code(&self, parts: usize) -> Result<Vec<Vec<u8>>, VcpuError> {
+        let engine = compiler::engine(Effort::Optimized)?;
+        let modules: Vec<(u32, Arc<[u8]>)> = self
+            .code
+            .iter()
+            .map(|(index, code)| Ok((*index, code.wasm.read()?)))
+            .collect::<std::io::Result<_>>()?;
+        let compile = |part: usize| {
+            let of_part = modules.iter().skip(part).step_by(parts.max(1));
+            let bundle = bundle::merge(of_part.map(|(index, wasm)| (*index, &**wasm)))?;
+            engine.precompile_module(&bundle).map_err(module_error)
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..parts.max(1)).map(|part| scope.spawn(move || compile(part))).collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or(Err(VcpuError::CompilerGone)))
+                .collect()
+        })
     }
 
-    /// Compiles `bundle`, made by [`V86Snapshot::bundle`], into machine code for
-    /// [`V86Snapshot::load_code`]. Takes a while: about 0.1 s for each translated page.
-    ///
-    /// # Errors
-    /// [`VcpuError::Module`] if it is no valid module.
-    pub fn compile_code(bundle: &[u8]) -> Result<Vec<u8>, VcpuError> {
-        compiler::engine(compiler::Effort::Optimized)?.precompile_module(bundle).map_err(module_error)
-    }
-
-    /// Takes the machine code of the bundle from the file at `code`, which is mapped, not read.
+    /// Takes the machine code of one part from the file at `code`, which is mapped, not read.
     ///
     /// # Safety
-    /// The file must be unchanged since [`V86Snapshot::compile_code`] made it, and stay so: it is
-    /// executed.
+    /// The file must be unchanged since [`V86Snapshot::compile_code`] made its content, and stay so:
+    /// it is executed.
     ///
     /// # Errors
-    /// [`VcpuError::Module`] if another version or another processor made it.
+    /// [`VcpuError::Module`] if another version or another processor made it, or if it belongs to
+    /// another snapshot.
     #[allow(unsafe_code)]
-    pub unsafe fn load_code(&mut self, v86: &V86Module, code: &std::path::Path) -> Result<(), VcpuError> {
+    pub unsafe fn load_code(&mut self, v86: &V86Module, code: &Path) -> Result<(), VcpuError> {
         // SAFETY: the caller vouches for the origin of the file.
         let module = unsafe { Module::deserialize_file(&v86.engine, code) }.map_err(module_error)?;
         let module = Arc::new(module);
-        for (index, code) in &mut self.code {
-            code.function = Some(Function { module: module.clone(), export: bundle::export_name(*index) });
+        for export in module.exports() {
+            let index = bundle::index_of(export.name());
+            let code = index.and_then(|index| self.code.get_mut(&index));
+            let code = code.ok_or_else(|| module_error("it belongs to another snapshot"))?;
+            code.function = Some(Function { module: module.clone(), export: export.name().to_owned() });
         }
         Ok(())
     }
 
-    /// Whether all translated code can be executed.
-    pub(super) fn is_executable(&self) -> bool {
+    /// Whether there is machine code for all translated code; without it, the CPU translates anew.
+    pub fn is_executable(&self) -> bool {
         self.code.values().all(|code| code.function.is_some())
     }
 }
