@@ -21,6 +21,11 @@ impl Channel {
         self.last_operation
     }
 
+    /// Whether frames wait to go to the machine.
+    pub(crate) fn has_outgoing(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
     /// Whether part of a frame waits to be sent or to be completed.
     pub(crate) fn is_busy(&self) -> bool {
         !self.outgoing.is_empty() || self.decoder.pending() > 0

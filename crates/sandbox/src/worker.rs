@@ -102,8 +102,8 @@ impl Worker {
                 break;
             }
             let wait = match self.run_guest() {
-                Ok(Progress::Ran) => continue,
-                Ok(Progress::Idle(wait)) => wait,
+                Ok(Progress::Idle(wait)) if !self.has_more_to_do() => wait,
+                Ok(_) => continue,
                 Err(error) => {
                     self.guest_is_gone(error);
                     continue;
@@ -111,6 +111,13 @@ impl Worker {
             };
             self.sleep(wait);
         }
+    }
+
+    /// Whether the guest's latest frames led to something that cannot wait until it wakes up.
+    fn has_more_to_do(&self) -> bool {
+        let for_guest = matches!(&self.state, State::Up(guest) if guest.channel.has_outgoing());
+        let next_job = self.current.is_none() && self.resetting.is_none() && !self.queue.is_empty();
+        for_guest || (next_job && !matches!(&self.state, State::Up(guest) if guest.ready().is_none()))
     }
 
     fn is_idle(&self) -> bool {
