@@ -5,12 +5,15 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
-use zeekstd::{BytesWrapper, DecodeOptions, Decoder};
+use zeekstd::{BytesWrapper, SeekTable};
 
 use crate::MachineError;
 
 /// Decompressed frames kept, for all machines of one image together. At 128 KiB a frame: 8 MiB.
 const CACHED_FRAMES: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+
+/// Largest frame that is taken, in bytes.
+const LARGEST_FRAME: usize = 4 << 20;
 
 /// A read-only disk image, shared by all machines that boot from it.
 #[derive(Clone)]
@@ -20,7 +23,8 @@ pub struct DiskImage {
 }
 
 struct Frames {
-    decoder: Decoder<'static, BytesWrapper<'static>>,
+    compressed: &'static [u8],
+    table: SeekTable,
     cache: LruCache<u32, Arc<[u8]>>,
 }
 
@@ -30,9 +34,9 @@ impl DiskImage {
     /// # Errors
     /// [`MachineError::Disk`] if it is not in the zstd seekable format.
     pub fn open(bytes: &'static [u8]) -> Result<Self, MachineError> {
-        let decoder = DecodeOptions::new(BytesWrapper::new(bytes)).into_decoder().map_err(damaged)?;
-        let size = decoder.seek_table().size_decomp();
-        let frames = Frames { decoder, cache: LruCache::new(CACHED_FRAMES) };
+        let table = SeekTable::from_seekable(&mut BytesWrapper::new(bytes)).map_err(damaged)?;
+        let size = table.size_decomp();
+        let frames = Frames { compressed: bytes, table, cache: LruCache::new(CACHED_FRAMES) };
         Ok(Self { shared: Arc::new(Mutex::new(frames)), size })
     }
 
@@ -52,8 +56,8 @@ impl DiskImage {
                 target.fill(0);
                 break;
             }
-            let index = frames.decoder.seek_table().frame_index_decomp(offset);
-            let start = frames.decoder.seek_table().frame_start_decomp(index).map_err(damaged)?;
+            let index = frames.table.frame_index_decomp(offset);
+            let start = frames.table.frame_start_decomp(index).map_err(damaged)?;
             let frame = frames.frame(index)?;
             let from = (offset - start) as usize;
             let available = frame.get(from..).filter(|rest| !rest.is_empty());
@@ -68,7 +72,7 @@ impl DiskImage {
     }
 
     fn lock(&self) -> MutexGuard<'_, Frames> {
-        // A panic while decoding leaves at worst a decoder that is set anew before each frame.
+        // A panic while decoding leaves at worst a cache without the frame.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -78,18 +82,18 @@ impl Frames {
         if let Some(frame) = self.cache.get(&index) {
             return Ok(frame.clone());
         }
-        let size = self.decoder.seek_table().frame_size_decomp(index).map_err(damaged)?;
-        let size = usize::try_from(size).map_err(|_| MachineError::Disk("a frame is too large".into()))?;
-        self.decoder.reset();
-        self.decoder.set_lower_frame(index).map_err(damaged)?;
-        self.decoder.set_upper_frame(index).map_err(damaged)?;
-        let mut bytes = vec![0; size];
-        let mut filled = 0;
-        while filled < size {
-            match self.decoder.decompress(&mut bytes[filled..]).map_err(damaged)? {
-                0 => return Err(MachineError::Disk("a frame ends early".into())),
-                count => filled += count,
-            }
+        let start = self.table.frame_start_comp(index).map_err(damaged)?;
+        let end = self.table.frame_end_comp(index).map_err(damaged)?;
+        let compressed = usize::try_from(start).ok().zip(usize::try_from(end).ok());
+        let compressed = compressed.and_then(|(start, end)| self.compressed.get(start..end));
+        let compressed = compressed.ok_or_else(|| MachineError::Disk("a frame lies outside of it".into()))?;
+        let size = self.table.frame_size_decomp(index).map_err(damaged)?;
+        let size = usize::try_from(size).ok().filter(|size| *size <= LARGEST_FRAME);
+        let mut bytes = vec![0; size.ok_or_else(|| MachineError::Disk("a frame is too large".into()))?];
+        let count = zstd_safe::decompress(bytes.as_mut_slice(), compressed)
+            .map_err(|code| MachineError::Disk(zstd_safe::get_error_name(code).to_owned()))?;
+        if count != bytes.len() {
+            return Err(MachineError::Disk("a frame ends early".into()));
         }
         let frame: Arc<[u8]> = bytes.into();
         self.cache.put(index, frame.clone());
