@@ -266,6 +266,16 @@ pub(crate) struct BoardState {
     rng: MmioState<()>,
 }
 
+#[cfg(test)]
+impl BoardState {
+    /// That of a board which was just powered on, at a fixed moment.
+    pub(crate) fn of_new_board(disk: DiskImage) -> Self {
+        let mut board = Board::new(disk);
+        board.rtc.set_time(1_000_000_000 * 1_000_000_000, VmTime::ZERO);
+        board.save()
+    }
+}
+
 fn unix_nanoseconds() -> i128 {
     i128::try_from(wall_clock().as_nanos()).unwrap_or(i128::MAX)
 }

@@ -80,6 +80,9 @@ const BOARD: (u32, u32) = (2, 1);
 const EXTENTS: (u32, u32) = (3, 1);
 const ATTACHMENT: (u32, u32) = (4, 1);
 
+/// Extents a reader takes: so many mappings a process may have (the default of `vm.max_map_count`).
+const LARGEST_EXTENTS: usize = 65_530;
+
 #[derive(Serialize, Deserialize)]
 struct Section {
     kind: u32,
@@ -237,6 +240,9 @@ fn check_rest(file: &mut File, header: &Header) -> Result<(), SnapshotError> {
 
 /// The image of the extents, which lie in `file` from `start` to `end`.
 fn memory_image(extents: Extents, file: &Arc<File>, start: u64, end: u64) -> Result<MemoryImage, SnapshotError> {
+    if extents.extents.len() > LARGEST_EXTENTS {
+        return Err(SnapshotError::Damaged("it has more extents than can be mapped"));
+    }
     let mut file_offset = start;
     let mut list = Vec::with_capacity(extents.extents.len());
     for (offset, length) in extents.extents {

@@ -8,8 +8,8 @@ const MAGIC: [u8; 8] = *b"WSANDBOX";
 pub(super) const FORMAT_VERSION: u32 = 2;
 /// Size of the header in bytes: a page, so that the sections behind it are aligned.
 pub(super) const HEADER_BYTES: u64 = 4096;
-/// Largest sections a reader takes, in bytes: a list of a million extents is below this.
-const LARGEST_SECTIONS: u64 = 32 << 20;
+/// Largest sections a reader takes, in bytes: a list of as many extents as can be mapped takes a tenth of it.
+const LARGEST_SECTIONS: u64 = 8 << 20;
 /// Largest body: the address space of a 32-bit wasm memory, and translated code.
 const LARGEST_BODY: u64 = 5 << 30;
 

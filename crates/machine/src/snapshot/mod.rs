@@ -2,6 +2,8 @@
 
 mod file;
 mod header;
+#[cfg(test)]
+mod tests;
 
 use wasm_sandbox_vcpu::EngineSnapshot;
 
