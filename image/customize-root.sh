@@ -53,6 +53,11 @@ EOF
 # Nothing else is called `python` on Debian, and many commands expect it.
 ln -sf python3 "$root/usr/bin/python"
 
+# There is no init system whose `reboot` Debian would bring; with -f, busybox asks the kernel itself.
+for program in reboot poweroff halt; do
+    ln -sf ../bin/busybox "$root/usr/sbin/$program"
+done
+
 # --- what a sandbox has no use for ---
 rm -rf "$root/usr/share/doc-base" "$root/usr/share/info" "$root/var/cache/debconf"/*-old \
     "$root/var/lib/dpkg"/*-old "$root/etc"/passwd- "$root/etc"/group- "$root/etc"/shadow- "$root/etc"/gshadow- \
