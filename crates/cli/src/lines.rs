@@ -43,7 +43,7 @@ pub fn read_line(input: &mut impl BufRead, limit: usize) -> Result<Option<Line>>
             break;
         }
     }
-    Ok(seen_any.then(|| if too_long { Line::TooLong } else { Line::Whole(line) }))
+    Ok(seen_any.then_some(if too_long { Line::TooLong } else { Line::Whole(line) }))
 }
 
 #[cfg(test)]

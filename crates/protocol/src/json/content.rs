@@ -4,13 +4,26 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 /// How bytes are written in a JSON string.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", try_from = "String")]
 pub enum Encoding {
     /// As UTF-8 text.
     #[default]
     Text,
     /// In base64 (RFC 4648 section 4, with padding).
     Base64,
+}
+
+/// Strings only: what serde derives would take `{"base64":null}`, too.
+impl TryFrom<String> for Encoding {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "text" => Ok(Self::Text),
+            "base64" => Ok(Self::Base64),
+            _ => Err(format!("{text:?} is no encoding: give \"text\" or \"base64\"")),
+        }
+    }
 }
 
 /// Permission bits of a file: octal digits in a string, `"0644"`, from 0 to 7777.
