@@ -7,13 +7,14 @@ use wasm_sandbox::protocol::json::{ReadFile, Request, Shell, WriteFile};
 const ROUNDS: usize = 5;
 
 /// Commands that together use what most sandboxes use.
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "true",
     "echo hi",
     "for i in $(seq 200); do x=$((x + i)); done; echo $x; [ -d /tmp ] && pwd; (cd /; type ls)",
     "ls -la / /usr/bin | sort | uniq -c | sort -rn | head -3 | wc -l; cat /etc/passwd | cut -d: -f1 | tr a-z A-Z | tail -1",
     "grep -rn root /etc/passwd /etc/group | sed s/root/x/ | awk '{n += length($0)} END {print n}'",
     "python3 -c 'print(1)'",
+    "python3 -c 'print(sum(range(200000)), sum(i * i % 7 for i in range(30000)), \"-\".join(map(str, range(3000)))[:9])'",
     "python3 -c 'import json,re,os,sys,subprocess,collections; print(len(json.dumps(sorted({str(i): i for i in range(2000)}))), re.sub(\"a+\", \"b\", \"caaat\"))'",
     "seq 20000 | sort | uniq -c | sort -rn | tail -1; seq 3000 | gzip | gunzip | sha256sum",
     "mkdir -p /tmp/w && cd /tmp/w && tar cf t.tar /etc/hosts /etc/passwd 2>/dev/null; tar tf t.tar | wc -l; find /etc -name 'p*' | wc -l; rm -rf /tmp/w",

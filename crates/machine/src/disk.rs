@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn any_range_reads_as_it_was_written() {
-        let content: Vec<u8> = (0..50_000u32).map(|i| (i * i >> 7) as u8).collect();
+        let content: Vec<u8> = (0..50_000u32).map(|i| ((i * i) >> 7) as u8).collect();
         let disk = DiskImage::open(compressed(&content)).unwrap();
         assert_eq!(disk.size(), 50_000);
         for (offset, length) in [(0, 1), (4095, 2), (100, 20_000), (49_999, 1), (0, 50_000), (8192, 4096)] {

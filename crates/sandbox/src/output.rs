@@ -44,35 +44,34 @@ impl Output {
     /// As text if it is UTF-8 and text is `wanted`, otherwise in base64. A truncated text may have
     /// half a character on each side of the gap; they become U+FFFD.
     pub(crate) fn encode(self, wanted: Encoding) -> EncodedOutput {
-        let truncated_bytes = self.dropped;
-        let mut bytes = self.head;
-        let (first, second) = self.tail.as_slices();
-        bytes.reserve_exact(first.len() + second.len());
-        bytes.extend_from_slice(first);
-        bytes.extend_from_slice(second);
-        let (text, encoding) = match wanted {
-            Encoding::Text => match String::from_utf8(bytes) {
-                Ok(text) => (text, Encoding::Text),
-                Err(error) if truncated_bytes > 0 && only_the_gap_is_broken(error.as_bytes(), self.half) => {
-                    (String::from_utf8_lossy(error.as_bytes()).into_owned(), Encoding::Text)
-                }
-                Err(error) => (STANDARD.encode(error.as_bytes()), Encoding::Base64),
-            },
-            Encoding::Base64 => (STANDARD.encode(&bytes), Encoding::Base64),
+        let Self { head, tail, half: _, dropped } = self;
+        let tail = Vec::from(tail);
+        let text = match wanted {
+            Encoding::Text if dropped == 0 => whole_text(&head, &tail),
+            Encoding::Text => cut_text(&head, &tail),
+            Encoding::Base64 => None,
         };
-        EncodedOutput { text, encoding, truncated_bytes }
+        let (text, encoding) = match text {
+            Some(text) => (text, Encoding::Text),
+            None => (STANDARD.encode([head, tail].concat()), Encoding::Base64),
+        };
+        EncodedOutput { text, encoding, truncated_bytes: dropped }
     }
 }
 
-fn only_the_gap_is_broken(bytes: &[u8], gap: usize) -> bool {
+fn whole_text(head: &[u8], tail: &[u8]) -> Option<String> {
+    String::from_utf8([head, tail].concat()).ok()
+}
+
+/// Each side for itself: what stands on both sides of the gap does not belong together.
+fn cut_text(head: &[u8], tail: &[u8]) -> Option<String> {
     const LONGEST_CHARACTER: usize = 4;
-    let (head, tail) = bytes.split_at(gap.min(bytes.len()));
-    let head_is_fine = match std::str::from_utf8(head) {
-        Ok(_) => true,
-        Err(error) => error.error_len().is_none(),
-    };
-    let tail_start = tail.iter().take(LONGEST_CHARACTER - 1).take_while(|byte| **byte & 0xC0 == 0x80).count();
-    head_is_fine && std::str::from_utf8(&tail[tail_start..]).is_ok()
+    let is_continuation = |byte: &&u8| **byte & 0xC0 == 0x80;
+    let head_is_fine = std::str::from_utf8(head).err().is_none_or(|error| error.error_len().is_none());
+    let tail_start = tail.iter().take(LONGEST_CHARACTER - 1).take_while(is_continuation).count();
+    let tail_is_fine = std::str::from_utf8(&tail[tail_start..]).is_ok();
+    (head_is_fine && tail_is_fine)
+        .then(|| String::from_utf8_lossy(head).into_owned() + &String::from_utf8_lossy(tail))
 }
 
 #[cfg(test)]

@@ -141,12 +141,15 @@ fn typed_request(kind: &str, object: Map<String, Value>) -> Result<Request, Requ
 }
 
 fn fields<T: DeserializeOwned>(kind: &str, object: Map<String, Value>) -> Result<T, RequestError> {
-    serde_json::from_value(Value::Object(object)).map_err(|error| {
-        let message = error.to_string();
-        match message.strip_prefix(INVALID_MODE) {
-            Some(message) => RequestError::new(ErrorCode::InvalidMode, message),
-            None => invalid_request(format!("in a request of type {kind:?}: {message}")),
+    serde_path_to_error::deserialize(Value::Object(object)).map_err(|error| {
+        let field = error.path().to_string();
+        let message = error.into_inner().to_string();
+        if let Some(message) = message.strip_prefix(INVALID_MODE) {
+            return RequestError::new(ErrorCode::InvalidMode, message);
         }
+        // Errors about the object as a whole have no path.
+        let place = if field == "." { String::new() } else { format!("`{field}`: ") };
+        invalid_request(format!("in a request of type {kind:?}: {place}{message}"))
     })
 }
 
