@@ -13,6 +13,7 @@ use wasm_sandbox_protocol::agent::{
 use super::input::Input;
 use super::launch::{Launched, resize};
 use super::output::{Drained, Output};
+use super::waiting::{Released, WaitingShells};
 use crate::contain::{Containment, Group};
 use crate::failure::Refusal;
 use crate::poller::{Key, Token};
@@ -74,6 +75,8 @@ pub struct Process {
     window: u32,
     delay: Duration,
     started: Instant,
+    /// CPU time the leader used before it was given this request.
+    used_before: Duration,
     deadline: Option<Instant>,
     cpu: Option<CpuLimit>,
     ended_by: EndedBy,
@@ -90,16 +93,23 @@ impl Process {
             let because = crate::failure::describe(error);
             Refusal::new(FailureCode::NoResources, format!("cannot watch the process: {because}"))
         };
-        let mut group = shared.containment.group().map_err(no_resources)?;
         let limit = exec.cpu_time_limit_ms.map(|limit| Duration::from_millis(limit.into()));
-        if limit.is_some() {
-            group.start_cpu_count();
-        }
-        let launched = match shared.launcher.launch(exec, &group) {
-            Ok(launched) => launched,
-            Err(refusal) => {
-                shared.containment.release(group);
-                return Err(refusal);
+        let released = WaitingShells::take(exec, key, shared);
+        let watched = released.is_some();
+        let Released { launched, group, used_before } = match released {
+            Some(released) => released,
+            None => {
+                let mut group = shared.containment.group().map_err(no_resources)?;
+                if limit.is_some() {
+                    group.start_cpu_count();
+                }
+                match shared.launcher.launch(exec, &group) {
+                    Ok(launched) => Released { launched, group, used_before: Duration::ZERO },
+                    Err(refusal) => {
+                        shared.containment.release(group);
+                        return Err(refusal);
+                    }
+                }
             }
         };
         let Launched { pid, pidfd, stdin, stdout, stderr } = launched;
@@ -121,13 +131,14 @@ impl Process {
             window: INITIAL_WINDOW,
             delay,
             started,
+            used_before,
             deadline: exec.time_limit_ms.map(|limit| started + Duration::from_millis(limit.into())),
             cpu: limit.map(|limit| CpuLimit { limit, check: started + limit }),
             ended_by: EndedBy::Itself,
             abandoned: false,
             phase: Phase::Running,
         };
-        if let Err(error) = shared.poller.add(&pidfd, Token::Leader(key), EventFlags::IN) {
+        if !watched && let Err(error) = shared.poller.add(&pidfd, Token::Leader(key), EventFlags::IN) {
             process.kill(&shared.containment);
             let _reaped = crate::sys::wait::reap(pid, true);
             process.close(shared);
@@ -337,6 +348,7 @@ impl Process {
                 self.ended_by = EndedBy::OutOfMemory;
             }
         }
+        let usage = without(usage, self.used_before);
         let give_up = now + if self.was_killed() { GRACE } else { TERMINAL_GRACE };
         let duration = now - self.started;
         self.phase = Phase::Leaving { status, usage, duration, give_up, look_again: None };
@@ -441,4 +453,12 @@ impl Process {
         }
         shared.containment.release(self.group);
     }
+}
+
+/// What is left when `before` was used for something else; in the same proportion, since nobody counted them apart.
+fn without(usage: Usage, before: Duration) -> Usage {
+    let total = usage.user_us + usage.system_us;
+    let left = total.saturating_sub(before.as_micros() as u64);
+    let user_us = (left * usage.user_us).checked_div(total).unwrap_or(0);
+    Usage { user_us, system_us: left - user_us, ..usage }
 }
