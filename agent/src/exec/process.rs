@@ -13,7 +13,7 @@ use wasm_sandbox_protocol::agent::{
 use super::input::Input;
 use super::launch::{Launched, resize};
 use super::output::{Drained, Output};
-use super::waiting::{Released, WaitingShells};
+use super::waiting::{Released, Retry, WaitingShells};
 use crate::contain::{Containment, Group};
 use crate::failure::Refusal;
 use crate::poller::{Key, Token};
@@ -77,6 +77,8 @@ pub struct Process {
     started: Instant,
     /// CPU time the leader used before it was given this request.
     used_before: Duration,
+    /// For a shell that waited: the request, as long as only the shell itself can have ended it.
+    retry: Option<Retry>,
     deadline: Option<Instant>,
     cpu: Option<CpuLimit>,
     ended_by: EndedBy,
@@ -96,7 +98,7 @@ impl Process {
         let limit = exec.cpu_time_limit_ms.map(|limit| Duration::from_millis(limit.into()));
         let released = WaitingShells::take(exec, key, shared);
         let watched = released.is_some();
-        let Released { launched, group, used_before } = match released {
+        let Released { launched, group, used_before, retry } = match released {
             Some(released) => released,
             None => {
                 let mut group = shared.containment.group().map_err(no_resources)?;
@@ -104,7 +106,7 @@ impl Process {
                     group.start_cpu_count();
                 }
                 match shared.launcher.launch(exec, &group) {
-                    Ok(launched) => Released { launched, group, used_before: Duration::ZERO },
+                    Ok(launched) => Released { launched, group, used_before: Duration::ZERO, retry: None },
                     Err(refusal) => {
                         shared.containment.release(group);
                         return Err(refusal);
@@ -132,6 +134,7 @@ impl Process {
             delay,
             started,
             used_before,
+            retry,
             deadline: exec.time_limit_ms.map(|limit| started + Duration::from_millis(limit.into())),
             cpu: limit.map(|limit| CpuLimit { limit, check: started + limit }),
             ended_by: EndedBy::Itself,
@@ -207,6 +210,7 @@ impl Process {
 
     /// Kills the whole tree; the answer follows when the leader is gone.
     pub fn stop(&mut self, ended_by: EndedBy, shared: &mut Shared) {
+        self.retry = None;
         self.deadline = None;
         self.cpu = None;
         if self.ended_by == EndedBy::Itself && matches!(self.phase, Phase::Running) {
@@ -249,7 +253,8 @@ impl Process {
     }
 
     /// Sends a signal to the leader or its process group.
-    pub fn signal(&self, number: u8, whole_group: bool) {
+    pub fn signal(&mut self, number: u8, whole_group: bool) {
+        self.retry = None;
         let Some(leader) = &self.leader else { return };
         let Some(signal) = Signal::from_named_raw(number.into()) else { return };
         // Both are safe from reused identifiers: the leader was not collected yet, so its number is still taken.
@@ -334,6 +339,10 @@ impl Process {
             // Somebody else collected it, which no code here does; the host must get its answer all the same.
             Err(_) => (ExitStatus::Signal(0), Usage::default()),
         };
+        let retry = self.retry.take().filter(|_| matches!(status, ExitStatus::Signal(_)));
+        if let Some(retry) = retry.filter(Retry::is_due) {
+            return self.start_again(&retry.exec, shared);
+        }
         let now = Instant::now();
         self.leader = None;
         if let Some(input) = &mut self.input {
@@ -353,6 +362,22 @@ impl Process {
         let duration = now - self.started;
         self.phase = Phase::Leaving { status, usage, duration, give_up, look_again: None };
         self.leave(shared)
+    }
+
+    /// The shell was dead before the request came.
+    fn start_again(&mut self, exec: &Exec, shared: &mut Shared) -> Progress {
+        shared.containment.killed_by_others(&self.group);
+        match Self::start(exec, self.key, shared) {
+            Ok(mut process) => {
+                (process.started, process.deadline) = (self.started, self.deadline);
+                std::mem::replace(self, process).close(shared);
+                Progress::Running
+            }
+            Err(refusal) => {
+                shared.sender.fail(self.op, refusal);
+                Progress::Gone
+            }
+        }
     }
 
     /// Whether the whole tree was killed, so that nobody of it may be left when the answer is given.

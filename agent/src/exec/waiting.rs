@@ -22,13 +22,14 @@ mod inputs;
 mod script;
 mod shell;
 
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll::EventFlags;
 use rustix::fs::{Mode, OFlags};
-use wasm_sandbox_protocol::agent::{Exec, ExitStatus};
+use wasm_sandbox_protocol::agent::{Bytes, Exec, ExitStatus};
 
 use self::inputs::Inputs;
 use self::shell::{Shell, State};
@@ -72,6 +73,38 @@ pub struct Released {
     pub group: Group,
     /// CPU time it used before.
     pub used_before: Duration,
+    /// What to do if it turns out to have been dead already.
+    pub retry: Option<Retry>,
+}
+
+/// A signal that was sent to a waiting shell kills it when it is next scheduled, and until then nothing tells it from one
+/// that lives. If a request was given to such a shell, it runs in another.
+pub struct Retry {
+    /// The request.
+    pub exec: Exec<'static>,
+    rest: OwnedFd,
+}
+
+impl Retry {
+    fn new(exec: &Exec, rest: OwnedFd) -> Self {
+        let own = |bytes: &Bytes| bytes.clone().into_owned();
+        let exec = Exec {
+            op: exec.op,
+            argv: exec.argv.iter().map(own).collect(),
+            env: exec.env.iter().map(|(name, value)| (own(name), own(value))).collect(),
+            cwd: exec.cwd.as_ref().map(own),
+            time_limit_ms: exec.time_limit_ms,
+            announce_start: false,
+            output_delay_ms: exec.output_delay_ms,
+            ..Exec::default()
+        };
+        Self { exec, rest }
+    }
+
+    /// Whether the shell, which has ended, had not even read what comes before the command.
+    pub fn is_due(&self) -> bool {
+        rustix::io::ioctl_fionread(&self.rest).is_ok_and(|bytes| bytes > 0)
+    }
 }
 
 impl WaitingShells {
@@ -163,14 +196,14 @@ impl WaitingShells {
             shell.give_up();
             return None;
         }
-        if shell.release(command, &script).is_none() {
+        let Some(rest) = shell.release(command, &script) else {
             shell.give_up();
             let _collected_at_the_end =
                 shared.poller.modify(shell.pidfd(), Token::Waiting(shell.key), EventFlags::IN);
             return None;
-        }
+        };
         waiting.failures = 0;
-        Some(waiting.shells.swap_remove(index?).into_released())
+        Some(waiting.shells.swap_remove(index?).into_released(Retry::new(exec, rest)))
     }
 
     /// A shell has ended that was still waiting.

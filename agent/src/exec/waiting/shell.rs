@@ -10,8 +10,8 @@ use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::process::{Pid, Signal};
 use wasm_sandbox_protocol::agent::Exec;
 
-use super::Released;
 use super::inputs::Inputs;
+use super::{Released, Retry};
 use crate::contain::{Containment, Group};
 use crate::exec::launch::{Launched, Launcher};
 use crate::poller::Key;
@@ -137,8 +137,9 @@ impl Shell {
         Some(())
     }
 
-    /// Lets it run `command` after `script`. If this fails it has not begun with the command, and must be given up.
-    pub fn release(&mut self, command: &[u8], script: &[u8]) -> Option<()> {
+    /// Lets it run `command` after `script`. If this fails it has not begun with the command, and must be given up. Returns
+    /// the reading end of the FIFO: what is still in it when the shell has ended was not read.
+    pub fn release(&mut self, command: &[u8], script: &[u8]) -> Option<OwnedFd> {
         let (memory, place) = self.memory.as_ref()?;
         if command.len() > ROOM || memory.write_at(command, *place).ok()? != command.len() {
             return None;
@@ -148,14 +149,16 @@ impl Shell {
         // Fails unless somebody has opened it to read: the shell, at the gate.
         let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let gate = rustix::fs::open(&self.fifo, flags, Mode::empty()).ok()?;
-        if rustix::io::write(&gate, script) != Ok(script.len()) {
-            // Before the gate closes: without its end the script must not be read.
+        let written = rustix::io::write(&gate, script);
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let rest = rustix::fs::open(&self.fifo, flags, Mode::empty()).ok();
+        if written != Ok(script.len()) || rest.is_none() {
+            // Before the gate closes: as long as it is open, bash waits for the rest of the script.
             self.give_up();
             return None;
         }
-        drop(gate);
         let _gone = rustix::fs::unlink(&self.fifo);
-        Some(())
+        rest
     }
 
     /// Kills it; it is collected when it has ended.
@@ -167,8 +170,8 @@ impl Shell {
     }
 
     /// Hands over what is now a request's process.
-    pub fn into_released(self) -> Released {
-        Released { launched: self.launched, group: self.group, used_before: self.used }
+    pub fn into_released(self, retry: Retry) -> Released {
+        Released { launched: self.launched, group: self.group, used_before: self.used, retry: Some(retry) }
     }
 
     /// Forgets it after its end.
