@@ -167,8 +167,7 @@ fn directories_and_variables_are_as_in_a_new_shell() {
         let owned = |text: &str| Bytes::from(text.to_owned());
         pairs.iter().map(|(name, value)| (owned(name), owned(value))).collect::<Vec<_>>()
     };
-    let look =
-        "pwd; echo \"$PWD|$OLDPWD|$_\"; env | sort; export -p; declare -p OLDPWD PWD; cd /; echo $OLDPWD";
+    let look = "pwd; echo \"$PWD|$OLDPWD|$_\"; export -p; env; declare -p OLDPWD PWD; cd /; echo $OLDPWD";
     let mut variants = Vec::new();
     for directory in [
         "/",
@@ -229,6 +228,10 @@ fn shells_that_die_are_replaced() {
         let killer = format!("kill -{signal} {} {}; echo done", pids[0], pids[1]);
         assert_eq!(agent.shell(&killer).text(), "done\n");
         assert_eq!(agent.exec(bash("echo on")).expect("starts").text(), "on\n");
+        // Killed is not yet dead.
+        while waiting(&agent).iter().any(|pid| pids.contains(pid)) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         assert_eq!(run_waiting(&mut agent, bash("echo again")).1.text(), "again\n");
         assert!(waiting(&agent).iter().all(|pid| !pids.contains(pid)));
     }
