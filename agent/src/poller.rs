@@ -25,6 +25,8 @@ pub enum Token {
     Stderr(Key),
     /// The control group's state changed.
     Group(Key),
+    /// A shell that waited for a command has ended.
+    Waiting(Key),
 }
 
 impl Token {
@@ -36,6 +38,7 @@ impl Token {
             Token::Stdout(key) => (3, key),
             Token::Stderr(key) => (4, key),
             Token::Group(key) => (5, key),
+            Token::Waiting(key) => (6, key),
         };
         kind << 32 | u64::from(key)
     }
@@ -49,6 +52,7 @@ impl Token {
             3 => Token::Stdout(key),
             4 => Token::Stderr(key),
             5 => Token::Group(key),
+            6 => Token::Waiting(key),
             _ => return None,
         })
     }

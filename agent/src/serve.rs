@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use rustix::io::Errno;
 
 use crate::contain::{Containment, Limits};
+use crate::exec::WaitingShells;
 use crate::protect::Shield;
 use crate::server::{PortKind, Server, Stopped};
 use crate::sys;
@@ -23,6 +24,9 @@ const NICE: i32 = -10;
 
 /// Where the kernel's control groups are.
 const CGROUP: &str = "/sys/fs/cgroup/sandbox";
+
+/// Where waiting shells have their FIFOs.
+const GATES: &str = "/run/wasm-sandbox";
 
 /// Serves until the port ends, which in a guest it does not.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
@@ -39,12 +43,14 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let directory = arguments.cgroup.unwrap_or_else(|| PathBuf::from(CGROUP));
     let limits = Limits { processes: arguments.max_processes, memory: arguments.max_memory };
     let containment = Containment::new(&directory, limits);
+    let waiting = WaitingShells::new(arguments.gates.unwrap_or_else(|| PathBuf::from(GATES)));
 
-    let stopped =
-        match open(arguments.connect).and_then(|(port, kind)| Server::new(port, kind, containment, shield)) {
-            Ok(server) => server.run(),
-            Err(error) => Stopped::Failed(error),
-        };
+    let stopped = match open(arguments.connect)
+        .and_then(|(port, kind)| Server::new(port, kind, containment, shield, waiting))
+    {
+        Ok(server) => server.run(),
+        Err(error) => Stopped::Failed(error),
+    };
     match stopped {
         Stopped::Closed => ExitCode::SUCCESS,
         Stopped::Lost(error) => fail(&error.to_string()),

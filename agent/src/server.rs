@@ -12,7 +12,7 @@ use wasm_sandbox_protocol::agent::{
 };
 
 use crate::contain::Containment;
-use crate::exec::{Launcher, Process, Progress};
+use crate::exec::{Launcher, Process, Progress, WaitingShells};
 use crate::failure::Refusal;
 use crate::files::{FileReader, FileWriter, Reading};
 use crate::poller::{Key, Poller, Token};
@@ -53,6 +53,8 @@ pub struct Shared {
     pub containment: Containment,
     /// Starts processes.
     pub launcher: Launcher,
+    /// Shells that wait for commands.
+    pub waiting: WaitingShells,
     /// Room for one read.
     pub scratch: Box<[u8]>,
 }
@@ -81,12 +83,18 @@ struct Operations {
 
 impl Server {
     /// Takes the port, which must not block.
-    pub fn new(port: OwnedFd, kind: PortKind, containment: Containment, shield: Shield) -> Result<Self> {
+    pub fn new(
+        port: OwnedFd,
+        kind: PortKind,
+        containment: Containment,
+        shield: Shield,
+        waiting: WaitingShells,
+    ) -> Result<Self> {
         let poller = Poller::new()?;
         let sender = Sender::new(port, &poller)?;
         let launcher = Launcher::new(shield)?;
         let scratch = vec![0; SCRATCH].into_boxed_slice();
-        let shared = Shared { poller, sender, containment, launcher, scratch };
+        let shared = Shared { poller, sender, containment, launcher, waiting, scratch };
         let operations =
             Operations { shared, operations: BTreeMap::new(), processes: BTreeMap::new(), next_key: 0 };
         Ok(Self { kind, receiver: Receiver::new(), operations })
@@ -108,6 +116,9 @@ impl Server {
         operations.shared.sender.flush(&operations.shared.poller).map_err(Stopped::Failed)?;
         let mut ready = Vec::with_capacity(16);
         operations.wait(&mut ready).map_err(Stopped::Failed)?;
+        if ready.is_empty() && operations.is_idle() && operations.shared.waiting.is_due() {
+            WaitingShells::tend(&mut operations.shared);
+        }
         for (token, flags) in ready {
             match token {
                 Token::Port => self.port_ready(flags)?,
@@ -155,6 +166,11 @@ impl Operations {
         }));
     }
 
+    /// Whether nothing is under way that somebody waits for.
+    fn is_idle(&self) -> bool {
+        self.operations.is_empty() && !self.shared.sender.is_full()
+    }
+
     /// Waits for events, or for the next thing that is due.
     fn wait(&mut self, ready: &mut Vec<(Token, EventFlags)>) -> Result<()> {
         let reading = !self.shared.sender.is_full()
@@ -164,7 +180,11 @@ impl Operations {
                 .any(|operation| matches!(operation, Operation::Read(file) if file.has_credit()));
         let until = match reading {
             true => Some(Instant::now()),
-            false => self.processes.values().filter_map(Process::next_tick).min(),
+            false => {
+                let due = self.processes.values().filter_map(Process::next_tick).min();
+                let idle = self.is_idle().then(|| self.shared.waiting.next_look()).flatten();
+                due.into_iter().chain(idle).min()
+            }
         };
         if self.shared.sender.is_full() {
             // Nothing may be produced until the host has caught up.
@@ -228,7 +248,12 @@ impl Operations {
             }
             HostToAgent::ReadFile(request) => self.read_file(&request),
             HostToAgent::Status { op } => {
-                let report = status::report(op, &self.shared.containment, self.operations.len());
+                let report = status::report(
+                    op,
+                    &self.shared.containment,
+                    self.operations.len(),
+                    self.shared.waiting.count(),
+                );
                 self.shared.sender.send(&AgentToHost::StatusReport(report));
             }
         }
@@ -379,6 +404,7 @@ impl Operations {
                 self.on_key(key, |process, shared| process.output_ready(Stream::Stderr, shared))
             }
             Token::Group(key) => self.on_key(key, Process::look_behind),
+            Token::Waiting(key) => WaitingShells::ended(key, &mut self.shared),
         }
     }
 

@@ -4,8 +4,8 @@ use wasm_sandbox_protocol::agent::{OperationId, StatusReport};
 
 use crate::contain::Containment;
 
-/// Collects a report.
-pub fn report(op: OperationId, containment: &Containment, operations: usize) -> StatusReport {
+/// Collects a report, in which the `waiting` processes that the agent keeps ready are not counted.
+pub fn report(op: OperationId, containment: &Containment, operations: usize, waiting: u32) -> StatusReport {
     let info = rustix::system::sysinfo();
     #[allow(clippy::unnecessary_cast, reason = "the type differs between 32 and 64 bits")]
     // The kernel's fixed point has 16 fractional bits.
@@ -28,7 +28,7 @@ pub fn report(op: OperationId, containment: &Containment, operations: usize) -> 
         memory_available,
         memory_used: memory_total.saturating_sub(memory_available),
         memory_limit: totals.memory_limit,
-        processes: totals.processes.unwrap_or(u32::from(info.procs)),
+        processes: totals.processes.unwrap_or(u32::from(info.procs)).saturating_sub(waiting),
         processes_limit: totals.processes_limit,
         operations: operations as u32,
         disk_total,

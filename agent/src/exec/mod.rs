@@ -5,6 +5,8 @@ mod input;
 mod launch;
 mod output;
 mod process;
+mod waiting;
 
 pub use launch::Launcher;
 pub use process::{Process, Progress};
+pub use waiting::WaitingShells;

@@ -13,6 +13,7 @@ use wasm_sandbox_protocol::agent::{
 use super::input::Input;
 use super::launch::{Launched, resize};
 use super::output::{Drained, Output};
+use super::waiting::{Released, Retry, WaitingShells};
 use crate::contain::{Containment, Group};
 use crate::failure::Refusal;
 use crate::poller::{Key, Token};
@@ -74,6 +75,10 @@ pub struct Process {
     window: u32,
     delay: Duration,
     started: Instant,
+    /// CPU time the leader used before it was given this request.
+    used_before: Duration,
+    /// For a shell that waited: the request, as long as only the shell itself can have ended it.
+    retry: Option<Retry>,
     deadline: Option<Instant>,
     cpu: Option<CpuLimit>,
     ended_by: EndedBy,
@@ -90,16 +95,23 @@ impl Process {
             let because = crate::failure::describe(error);
             Refusal::new(FailureCode::NoResources, format!("cannot watch the process: {because}"))
         };
-        let mut group = shared.containment.group().map_err(no_resources)?;
         let limit = exec.cpu_time_limit_ms.map(|limit| Duration::from_millis(limit.into()));
-        if limit.is_some() {
-            group.start_cpu_count();
-        }
-        let launched = match shared.launcher.launch(exec, &group) {
-            Ok(launched) => launched,
-            Err(refusal) => {
-                shared.containment.release(group);
-                return Err(refusal);
+        let released = WaitingShells::take(exec, key, shared);
+        let watched = released.is_some();
+        let Released { launched, group, used_before, retry } = match released {
+            Some(released) => released,
+            None => {
+                let mut group = shared.containment.group().map_err(no_resources)?;
+                if limit.is_some() {
+                    group.start_cpu_count();
+                }
+                match shared.launcher.launch(exec, &group) {
+                    Ok(launched) => Released { launched, group, used_before: Duration::ZERO, retry: None },
+                    Err(refusal) => {
+                        shared.containment.release(group);
+                        return Err(refusal);
+                    }
+                }
             }
         };
         let Launched { pid, pidfd, stdin, stdout, stderr } = launched;
@@ -121,13 +133,15 @@ impl Process {
             window: INITIAL_WINDOW,
             delay,
             started,
+            used_before,
+            retry,
             deadline: exec.time_limit_ms.map(|limit| started + Duration::from_millis(limit.into())),
             cpu: limit.map(|limit| CpuLimit { limit, check: started + limit }),
             ended_by: EndedBy::Itself,
             abandoned: false,
             phase: Phase::Running,
         };
-        if let Err(error) = shared.poller.add(&pidfd, Token::Leader(key), EventFlags::IN) {
+        if !watched && let Err(error) = shared.poller.add(&pidfd, Token::Leader(key), EventFlags::IN) {
             process.kill(&shared.containment);
             let _reaped = crate::sys::wait::reap(pid, true);
             process.close(shared);
@@ -196,6 +210,7 @@ impl Process {
 
     /// Kills the whole tree; the answer follows when the leader is gone.
     pub fn stop(&mut self, ended_by: EndedBy, shared: &mut Shared) {
+        self.retry = None;
         self.deadline = None;
         self.cpu = None;
         if self.ended_by == EndedBy::Itself && matches!(self.phase, Phase::Running) {
@@ -238,7 +253,8 @@ impl Process {
     }
 
     /// Sends a signal to the leader or its process group.
-    pub fn signal(&self, number: u8, whole_group: bool) {
+    pub fn signal(&mut self, number: u8, whole_group: bool) {
+        self.retry = None;
         let Some(leader) = &self.leader else { return };
         let Some(signal) = Signal::from_named_raw(number.into()) else { return };
         // Both are safe from reused identifiers: the leader was not collected yet, so its number is still taken.
@@ -323,6 +339,10 @@ impl Process {
             // Somebody else collected it, which no code here does; the host must get its answer all the same.
             Err(_) => (ExitStatus::Signal(0), Usage::default()),
         };
+        let retry = self.retry.take().filter(|_| matches!(status, ExitStatus::Signal(_)));
+        if let Some(retry) = retry.filter(Retry::is_due) {
+            return self.start_again(&retry.exec, shared);
+        }
         let now = Instant::now();
         self.leader = None;
         if let Some(input) = &mut self.input {
@@ -337,10 +357,27 @@ impl Process {
                 self.ended_by = EndedBy::OutOfMemory;
             }
         }
+        let usage = without(usage, self.used_before);
         let give_up = now + if self.was_killed() { GRACE } else { TERMINAL_GRACE };
         let duration = now - self.started;
         self.phase = Phase::Leaving { status, usage, duration, give_up, look_again: None };
         self.leave(shared)
+    }
+
+    /// The shell was dead before the request came.
+    fn start_again(&mut self, exec: &Exec, shared: &mut Shared) -> Progress {
+        shared.containment.killed_by_others(&self.group);
+        match Self::start(exec, self.key, shared) {
+            Ok(mut process) => {
+                (process.started, process.deadline) = (self.started, self.deadline);
+                std::mem::replace(self, process).close(shared);
+                Progress::Running
+            }
+            Err(refusal) => {
+                shared.sender.fail(self.op, refusal);
+                Progress::Gone
+            }
+        }
     }
 
     /// Whether the whole tree was killed, so that nobody of it may be left when the answer is given.
@@ -441,4 +478,12 @@ impl Process {
         }
         shared.containment.release(self.group);
     }
+}
+
+/// What is left when `before` was used for something else; in the same proportion, since nobody counted them apart.
+fn without(usage: Usage, before: Duration) -> Usage {
+    let total = usage.user_us + usage.system_us;
+    let left = total.saturating_sub(before.as_micros() as u64);
+    let user_us = (left * usage.user_us).checked_div(total).unwrap_or(0);
+    Usage { user_us, system_us: left - user_us, ..usage }
 }

@@ -10,6 +10,8 @@ pub struct Arguments {
     pub connect: Option<PathBuf>,
     /// `--cgroup DIR`: the sandbox's control group, made if missing.
     pub cgroup: Option<PathBuf>,
+    /// `--gates DIR`: where waiting shells have their FIFOs, made if missing.
+    pub gates: Option<PathBuf>,
     /// `--max-processes N`: processes and threads of all operations.
     pub max_processes: Option<u32>,
     /// `--max-memory BYTES`: memory of all operations.
@@ -27,6 +29,7 @@ impl Arguments {
             match name.to_str() {
                 Some("--connect") => parsed.connect = Some(PathBuf::from(&value)),
                 Some("--cgroup") => parsed.cgroup = Some(PathBuf::from(&value)),
+                Some("--gates") => parsed.gates = Some(PathBuf::from(&value)),
                 Some("--max-processes") => {
                     parsed.max_processes =
                         Some(number().and_then(|n| u32::try_from(n).ok()).ok_or_else(wrong)?);

@@ -35,6 +35,14 @@ pub fn add(bytes: &[u8]) -> rustix::io::Result<()> {
     check(unsafe { libc::ioctl(device.as_fd().as_raw_fd(), RNDRESEEDCRNG as _, 0) })
 }
 
+/// A random number from the kernel; `None` before its generator is ready.
+pub fn number() -> Option<u32> {
+    let mut number = [0u8; 4];
+    // SAFETY: the kernel writes at most the given number of bytes to the array.
+    let count = unsafe { libc::getrandom(number.as_mut_ptr().cast(), number.len(), libc::GRND_NONBLOCK) };
+    (count == number.len() as isize).then(|| u32::from_ne_bytes(number))
+}
+
 fn check(result: i32) -> rustix::io::Result<()> {
     if result == 0 {
         return Ok(());

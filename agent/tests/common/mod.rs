@@ -54,15 +54,20 @@ impl Agent {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let name =
             format!("wasm-sandbox-test-{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
-        Self::start_in(cgroup_root().map(|root| root.join(name)))
+        Self::start_in(cgroup_root().map(|root| root.join(name)), None)
     }
 
     /// Starts one that has to do without control groups.
     pub fn start_without_cgroups() -> Self {
-        Self::start_in(None)
+        Self::start_in(None, None)
     }
 
-    fn start_in(cgroup: Option<PathBuf>) -> Self {
+    /// Starts one that keeps no shells waiting.
+    pub fn start_without_waiting_shells() -> Self {
+        Self::start_in(None, Some("/nonexistent/gates"))
+    }
+
+    fn start_in(cgroup: Option<PathBuf>, gates: Option<&str>) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let socket = directory.path().join("port");
         let listener = UnixListener::bind(&socket).expect("a socket");
@@ -72,6 +77,8 @@ impl Agent {
                 .arg(&socket)
                 .arg("--cgroup")
                 .arg(cgroup.as_deref().unwrap_or(Path::new("/nonexistent/cgroup")))
+                .arg("--gates")
+                .arg(gates.map_or_else(|| directory.path().join("gates"), PathBuf::from))
                 .spawn()
                 .expect("the agent starts"),
         );

@@ -1,0 +1,190 @@
+//! One shell: to the gate, and through it.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::process::{Pid, Signal};
+use wasm_sandbox_protocol::agent::Exec;
+
+use super::inputs::Inputs;
+use super::{Released, Retry};
+use crate::contain::{Containment, Group};
+use crate::exec::launch::{Launched, Launcher};
+use crate::poller::Key;
+
+/// The shell.
+pub const BASH: &str = "/bin/bash";
+
+/// The longest command. Longer ones are rare, and then bash's start is not what takes the time.
+pub const ROOM: usize = 16 << 10;
+
+/// What is in the shell's memory before the command.
+const BEFORE: &[u8] = b"/bin/bash\0-c\0";
+
+/// The priority of a shell that starts: any work that was asked for comes first.
+const LOWEST: i32 = 19;
+
+/// Where a shell is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// On the way to the gate.
+    Starting,
+    /// At the gate.
+    AtTheGate,
+    /// Killed, and not collected yet.
+    Discarded,
+}
+
+/// One shell.
+pub struct Shell {
+    /// Its name for the poller.
+    pub key: Key,
+    /// What it has read.
+    pub inputs: Inputs,
+    /// Where it is.
+    pub state: State,
+    launched: Launched,
+    group: Group,
+    fifo: PathBuf,
+    memory: Option<(File, u64)>,
+    used: Duration,
+}
+
+impl Shell {
+    /// Starts one; it is not waited for.
+    pub fn start(
+        key: Key,
+        fifo: PathBuf,
+        containment: &mut Containment,
+        launcher: &mut Launcher,
+    ) -> Option<Self> {
+        let inputs = Inputs::now()?;
+        let _left_by_an_agent_of_the_same_number = rustix::fs::unlink(&fifo);
+        rustix::fs::mknodat(CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o600), 0).ok()?;
+        let started = containment.group().ok().and_then(|group| {
+            let spaces = " ".repeat(ROOM);
+            let exec = Exec {
+                argv: vec![BASH.into(), "-c".into(), spaces.as_str().into()],
+                env: vec![("BASH_ENV".into(), fifo.to_str()?.into())],
+                ..Exec::default()
+            };
+            match launcher.launch(&exec, &group) {
+                Ok(launched) => Some((launched, group)),
+                Err(_) => {
+                    containment.release(group);
+                    None
+                }
+            }
+        });
+        let Some((launched, group)) = started else {
+            let _gone = rustix::fs::unlink(&fifo);
+            return None;
+        };
+        let _as_fast_as_others = rustix::process::setpriority_process(Some(launched.pid), LOWEST);
+        let (memory, used) = (None, Duration::ZERO);
+        Some(Self { key, inputs, state: State::Starting, launched, group, fifo, memory, used })
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> Pid {
+        self.launched.pid
+    }
+
+    /// Becomes readable when it has ended.
+    pub fn pidfd(&self) -> &OwnedFd {
+        &self.launched.pidfd
+    }
+
+    /// Looks whether it has come to the gate, and makes everything ready that needs no request.
+    pub fn look(&mut self) {
+        let pid = self.pid().as_raw_nonzero();
+        let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return self.give_up() };
+        let Some((sleeps, arguments)) = parse(&stat) else { return self.give_up() };
+        if !sleeps {
+            return;
+        }
+        self.state = State::AtTheGate;
+        if self.open_memory(arguments).is_none() {
+            return self.give_up();
+        }
+        // Nanoseconds on a CPU; a kernel that does not count them reports the start as part of the command.
+        let counted = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).ok();
+        let counted = counted.and_then(|text| text.split(' ').next()?.parse().ok());
+        self.used = Duration::from_nanos(counted.unwrap_or(0));
+        if rustix::process::setpriority_process(Some(self.pid()), 0).is_err() {
+            self.give_up();
+        }
+    }
+
+    /// Finds the place of the command, and clears it.
+    fn open_memory(&mut self, arguments: u64) -> Option<()> {
+        let path = format!("/proc/{}/mem", self.pid().as_raw_nonzero());
+        let memory = File::options().read(true).write(true).open(path).ok()?;
+        let mut found = vec![0; BEFORE.len() + ROOM + 1];
+        memory.read_exact_at(&mut found, arguments).ok()?;
+        let (before, rest) = found.split_at(BEFORE.len());
+        let expected = before == BEFORE && rest[..ROOM].iter().all(|byte| *byte == b' ') && rest[ROOM] == 0;
+        let command = arguments + BEFORE.len() as u64;
+        // `ps` shows what is there.
+        if !expected || memory.write_at(&[0; ROOM], command).ok()? != ROOM {
+            return None;
+        }
+        self.memory = Some((memory, command));
+        Some(())
+    }
+
+    /// Lets it run `command` after `script`. If this fails it has not begun with the command, and must be given up. Returns
+    /// the reading end of the FIFO: what is still in it when the shell has ended was not read.
+    pub fn release(&mut self, command: &[u8], script: &[u8]) -> Option<OwnedFd> {
+        let (memory, place) = self.memory.as_ref()?;
+        if command.len() > ROOM || memory.write_at(command, *place).ok()? != command.len() {
+            return None;
+        }
+        // Somebody may have stopped everything called bash.
+        rustix::process::pidfd_send_signal(self.pidfd(), Signal::CONT).ok()?;
+        // Fails unless somebody has opened it to read: the shell, at the gate.
+        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let gate = rustix::fs::open(&self.fifo, flags, Mode::empty()).ok()?;
+        let written = rustix::io::write(&gate, script);
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let rest = rustix::fs::open(&self.fifo, flags, Mode::empty()).ok();
+        if written != Ok(script.len()) || rest.is_none() {
+            // Before the gate closes: as long as it is open, bash waits for the rest of the script.
+            self.give_up();
+            return None;
+        }
+        let _gone = rustix::fs::unlink(&self.fifo);
+        rest
+    }
+
+    /// Kills it; it is collected when it has ended.
+    pub fn give_up(&mut self) {
+        if self.state != State::Discarded {
+            self.state = State::Discarded;
+            let _already_gone = rustix::process::pidfd_send_signal(self.pidfd(), Signal::KILL);
+        }
+    }
+
+    /// Hands over what is now a request's process.
+    pub fn into_released(self, retry: Retry) -> Released {
+        Released { launched: self.launched, group: self.group, used_before: self.used, retry: Some(retry) }
+    }
+
+    /// Forgets it after its end.
+    pub fn into_group(self) -> Group {
+        let _gone = rustix::fs::unlink(&self.fifo);
+        self.group
+    }
+}
+
+/// Of `/proc/PID/stat`: whether the process sleeps, and the address of its arguments.
+fn parse(stat: &str) -> Option<(bool, u64)> {
+    // The command name may itself contain parentheses and spaces; the fields start behind the last one.
+    let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace();
+    let sleeps = fields.next()? == "S";
+    Some((sleeps, fields.nth(44)?.parse().ok().filter(|address| *address != 0)?))
+}
