@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
+use wasm_sandbox::protocol::json::{Outcome, Request, Status};
 use wasm_sandbox::{MachineSnapshot, Sandbox, SandboxConfig, Trust};
 
 use crate::cache::Entry;
@@ -108,8 +109,33 @@ fn warm_snapshot(config: &SandboxConfig, progress: &ProgressBar) -> Result<Machi
             bail!("the machine did not get through its warm-up: {:?}", response.outcome);
         }
     }
+    progress.set_message("letting the guest come to rest");
+    wait_for_rest(&sandbox)?;
     sandbox.snapshot().map_err(|failure| anyhow!(failure.error))
 }
+
+/// The agent uses quiet moments to start shells in advance; the snapshot is to have them.
+fn wait_for_rest(sandbox: &Sandbox) -> Result<()> {
+    let mut before = 0;
+    for number in 0..LOOKS_FOR_REST {
+        std::thread::sleep(TIME_BETWEEN_LOOKS);
+        let response = sandbox.request(number, Request::Status(Status {}));
+        let Outcome::Status(status) = response.outcome else {
+            bail!("the machine does not tell its state: {:?}", response.outcome);
+        };
+        if status.instructions - before < INSTRUCTIONS_AT_REST {
+            return Ok(());
+        }
+        before = status.instructions;
+    }
+    bail!("the guest does not come to rest")
+}
+
+/// How often, and how long apart, the guest is looked at.
+const LOOKS_FOR_REST: u64 = 100;
+const TIME_BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+/// A guest that executes less between two looks does nothing but answer them.
+const INSTRUCTIONS_AT_REST: u64 = 1_000_000;
 
 /// Writes a file beside `path` and puts it into place when it is complete.
 fn write_whole(path: &Path, write: impl FnOnce(&mut std::fs::File) -> Result<()>) -> Result<()> {
