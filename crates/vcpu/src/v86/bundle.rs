@@ -15,6 +15,9 @@ use wasmparser::{CompositeInnerType, FuncType, Parser, Payload, TypeRef};
 
 use crate::VcpuError;
 
+#[cfg(test)]
+mod tests;
+
 /// Name of the function of table index `index` in a bundle.
 pub(super) fn export_name(index: u32) -> String {
     format!("f{index}")
@@ -120,7 +123,11 @@ impl<'a> Part<'a> {
                         }
                     }
                 }
-                Payload::CodeSectionEntry(entry) => body = Some(entry),
+                Payload::CodeSectionEntry(entry) => {
+                    if body.replace(entry).is_some() {
+                        return Err(malformed("more than one function's code"));
+                    }
+                }
                 Payload::Version { .. }
                 | Payload::ExportSection(_)
                 | Payload::CodeSectionStart { .. }

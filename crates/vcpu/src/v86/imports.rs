@@ -1,6 +1,8 @@
 //! What v86.wasm imports from its host, module `env`.
 
-use wasmtime::{Caller, Extern, Linker};
+use std::time::Duration;
+
+use wasmtime::{AsContext, AsContextMut, Caller, Extern, Linker};
 
 use super::jit::{self, Code, CodeBytes, Pending};
 use super::state::State;
@@ -37,8 +39,7 @@ fn define_time<B: Bus>(linker: &mut Linker<State<B>>) -> Result<()> {
         "env",
         "run_hardware_timers",
         |mut caller: Caller<'_, State<B>>, _acpi_enabled: i32, _now: f64| -> Result<f64> {
-            let sleep = with_ram(&mut caller, |bus, ram, written| bus.advance(ram, written))?;
-            deliver_interrupts(&mut caller)?;
+            let sleep = advance(&mut caller)?;
             install_translated_code(&mut caller)?;
             caller.data_mut().sleep = sleep;
             Ok(sleep.map_or(LONGEST_SLEEP_MS, |sleep| sleep.as_secs_f64() * 1e3).min(LONGEST_SLEEP_MS))
@@ -139,13 +140,21 @@ fn define_jit<B: Bus>(linker: &mut Linker<State<B>>) -> Result<()> {
     Ok(())
 }
 
+/// Lets the bus catch up with the present and tells the CPU of interrupts; returns how long the CPU may
+/// sleep if it has nothing to do.
+pub(super) fn advance<B: Bus>(context: &mut impl AsContextMut<Data = State<B>>) -> Result<Option<Duration>> {
+    let sleep = with_ram(context, |bus, ram, written| bus.advance(ram, written))?;
+    deliver_interrupts(context)?;
+    Ok(sleep)
+}
+
 /// Runs `access` with the bus and all of RAM, then drops translations of code it overwrote.
 fn with_ram<B: Bus, R>(
-    caller: &mut Caller<'_, State<B>>,
+    context: &mut impl AsContextMut<Data = State<B>>,
     access: impl FnOnce(&mut B, &mut [u8], &mut crate::WrittenRanges) -> R,
 ) -> Result<R> {
-    let memory = caller.data().memory()?;
-    let (bytes, state) = memory.data_and_store_mut(&mut *caller);
+    let memory = context.as_context().data().memory()?;
+    let (bytes, state) = memory.data_and_store_mut(context.as_context_mut());
     let ram = bytes
         .get_mut(state.ram.clone())
         .ok_or_else(|| VcpuError::Module("RAM lies outside of linear memory".into()))?;
@@ -154,25 +163,26 @@ fn with_ram<B: Bus, R>(
         let ranges = state.written.take();
         let dirty = state.exports()?.jit_dirty_cache.clone();
         for range in ranges {
-            dirty.call(&mut *caller, (range.start as u32, range.end as u32))?;
+            dirty.call(&mut *context, (range.start as u32, range.end as u32))?;
         }
     }
     Ok(result)
 }
 
-/// Tells the interrupt controller, which is inside v86, about lines that changed. Outside of
+/// Tells the interrupt controller, which is inside v86, about lines that changed. In any other import than
 /// `run_hardware_timers` this would be wrong: translated code keeps registers in wasm locals, and
 /// raising a line may switch to the interrupt handler at once.
-fn deliver_interrupts<B: Bus>(caller: &mut Caller<'_, State<B>>) -> Result<()> {
-    let changes = caller.data_mut().bus.take_interrupt_changes();
+fn deliver_interrupts<B: Bus>(context: &mut impl AsContextMut<Data = State<B>>) -> Result<()> {
+    let mut context = context.as_context_mut();
+    let changes = context.data_mut().bus.take_interrupt_changes();
     if changes == Default::default() {
         return Ok(());
     }
-    let exports = caller.data().exports()?;
+    let exports = context.data().exports()?;
     let (lower, raise) = (exports.device_lower_irq.clone(), exports.device_raise_irq.clone());
     for (mask, function) in [(changes.lower, lower), (changes.raise, raise)] {
         for line in (0..u16::BITS).filter(|line| mask & (1 << line) != 0) {
-            function.call(&mut *caller, line)?;
+            function.call(&mut context, line)?;
         }
     }
     Ok(())

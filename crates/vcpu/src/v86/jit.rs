@@ -191,6 +191,11 @@ impl Jit {
     pub(super) fn statistics(&self) -> Statistics {
         self.statistics
     }
+
+    /// Goes on counting from here.
+    pub(super) fn set_statistics(&mut self, statistics: Statistics) {
+        self.statistics = statistics;
+    }
 }
 
 /// Refuses an index outside the JIT's part of the table.

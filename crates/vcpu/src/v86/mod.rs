@@ -242,6 +242,9 @@ impl<B: Bus> CpuEngine<B> for V86<B> {
     }
 
     fn run(&mut self) -> Result<Slice, VcpuError> {
+        // Otherwise the guest would learn only after thousands of instructions of what came meanwhile: a
+        // restored machine, for instance, that its random numbers must be new ones.
+        imports::advance(&mut self.store).map_err(|error| self.trapped(error))?;
         let main_loop = self.store.data().exports()?.main_loop.clone();
         let sleep_ms = self.call(&main_loop, ())?;
         self.count_instructions()?;
@@ -271,8 +274,9 @@ impl<B: Bus> CpuEngine<B> for V86<B> {
 
     fn recycle(self: Box<Self>) -> Result<Box<dyn CpuEngine<B>>, VcpuError> {
         let Self { v86, mut store, mapping, base, instructions, last_counter } = *self;
-        let (code, pending) = store.data_mut().jit()?.live();
-        let (code, pending) = (code.clone(), pending.clone());
+        let jit = store.data_mut().jit()?;
+        let (code, pending) = jit.live();
+        let (code, pending, statistics) = (code.clone(), pending.clone(), jit.statistics());
         let State { bus, ram, sleep, halted, .. } = store.into_data();
         let (mut store, _) = instantiate(&v86, &mapping, bus)?;
         let state = store.data_mut();
@@ -282,6 +286,7 @@ impl<B: Bus> CpuEngine<B> for V86<B> {
         if let Some(pending) = pending {
             vcpu.store.data_mut().jit()?.submit(pending)?;
         }
+        vcpu.store.data_mut().jit()?.set_statistics(statistics);
         Ok(Box::new(vcpu))
     }
 
