@@ -150,7 +150,7 @@ impl WaitingShells {
         }
         if let Some(shell) = waiting.shells.iter_mut().find(|shell| shell.state == State::Starting) {
             waiting.looks += 1;
-            shell.look();
+            shell.look(&shared.containment);
             return;
         }
         if waiting.shells.iter().filter(|shell| shell.state == State::AtTheGate).count() < SHELLS {

@@ -65,7 +65,8 @@ impl Shell {
         let inputs = Inputs::now()?;
         let _left_by_an_agent_of_the_same_number = rustix::fs::unlink(&fifo);
         rustix::fs::mknodat(CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o600), 0).ok()?;
-        let started = containment.group().ok().and_then(|group| {
+        let started = containment.group().ok().and_then(|mut group| {
+            group.start_cpu_count();
             let spaces = " ".repeat(ROOM);
             let exec = Exec {
                 argv: vec![BASH.into(), "-c".into(), spaces.as_str().into()],
@@ -100,7 +101,7 @@ impl Shell {
     }
 
     /// Looks whether it has come to the gate, and makes everything ready that needs no request.
-    pub fn look(&mut self) {
+    pub fn look(&mut self, containment: &Containment) {
         let pid = self.pid().as_raw_nonzero();
         let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return self.give_up() };
         let Some((sleeps, arguments)) = parse(&stat) else { return self.give_up() };
@@ -111,10 +112,10 @@ impl Shell {
         if self.open_memory(arguments).is_none() {
             return self.give_up();
         }
-        // Nanoseconds on a CPU; a kernel that does not count them reports the start as part of the command.
-        let counted = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).ok();
-        let counted = counted.and_then(|text| text.split(' ').next()?.parse().ok());
-        self.used = Duration::from_nanos(counted.unwrap_or(0));
+        // Without control groups, the start counts as part of the command.
+        if containment.has_cgroups() {
+            self.used = containment.cpu_time(&self.group, self.pid());
+        }
         if rustix::process::setpriority_process(Some(self.pid()), 0).is_err() {
             self.give_up();
         }
