@@ -9,6 +9,8 @@ use anyhow::{Context, Result};
 pub struct Holdings {
     /// Memory that is its own (Private_Clean and Private_Dirty), in bytes.
     pub private: u64,
+    /// The part of it that was written to (Private_Dirty): the rest is files that others could share.
+    pub written: u64,
     /// Open file descriptors.
     pub descriptors: usize,
     /// Threads.
@@ -22,6 +24,7 @@ pub fn holdings(pid: u32) -> Result<Holdings> {
     let entries = |what| -> Result<usize> { Ok(fs::read_dir(format!("/proc/{pid}/{what}"))?.count()) };
     Ok(Holdings {
         private: field("Private_Clean") + field("Private_Dirty"),
+        written: field("Private_Dirty"),
         descriptors: entries("fd")?,
         threads: entries("task")?,
     })

@@ -5,8 +5,14 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 /// What `xtask artifacts` puts there.
-const FILES: [&str; 6] =
-    ["v86.wasm", "v86.cwasm", "image/vmlinux", "image/initramfs.cpio", "image/root.erofs.zst", "image/image.json"];
+const FILES: [&str; 6] = [
+    "v86.wasm",
+    "v86.cwasm",
+    "image/vmlinux",
+    "image/initramfs.cpio",
+    "image/root.erofs.zst",
+    "image/image.json",
+];
 
 fn main() {
     println!("cargo:rerun-if-env-changed=WASM_SANDBOX_ARTIFACTS");

@@ -40,7 +40,8 @@ pub fn identity(image: Hash, ram_bytes: u64) -> SnapshotIdentity {
 
 /// The image inside the program, with its hash.
 pub fn default_image() -> Result<(Image, Hash)> {
-    let image = image(KERNEL, INITRD, DISK, DESCRIPTION).context("the image inside this program is damaged")?;
+    let image =
+        image(KERNEL, INITRD, DISK, DESCRIPTION).context("the image inside this program is damaged")?;
     Ok((image, hex_hash(env!("IMAGE_HASH"))))
 }
 

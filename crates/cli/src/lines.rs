@@ -63,7 +63,10 @@ mod tests {
 
     #[test]
     fn lines_end_at_newlines_or_at_the_end() {
-        assert_eq!(lines(b"ab\n\nlonger line\nend", 20), [whole("ab"), whole(""), whole("longer line"), whole("end")]);
+        assert_eq!(
+            lines(b"ab\n\nlonger line\nend", 20),
+            [whole("ab"), whole(""), whole("longer line"), whole("end")]
+        );
         assert_eq!(lines(b"ab\n", 20), [whole("ab")]);
         assert_eq!(lines(b"", 20), []);
     }

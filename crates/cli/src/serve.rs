@@ -46,7 +46,8 @@ fn read_all(mut input: impl BufRead, lines: &Sender<(ParsedLine, Share)>) -> std
 fn answer_all(mut fleet: Fleet, received: Receiver<(ParsedLine, Share)>, mut output: impl Write) {
     for (line, share) in received {
         let response = fleet.carry_out(line);
-        let written = to_line(&response).and_then(|line| output.write_all(&line)).and_then(|()| output.flush());
+        let written =
+            to_line(&response).and_then(|line| output.write_all(&line)).and_then(|()| output.flush());
         drop(share);
         if let Err(error) = written {
             tracing::debug!(%error, "nobody reads the answers any more");
@@ -66,5 +67,10 @@ fn too_long() -> ParsedLine {
         "the line has more than {LONGEST_LINE} bytes and was skipped: send large files in parts, for instance with \
          several `shell` requests that append their `stdin`"
     );
-    ParsedLine { kind: None, id: None, sandbox: None, request: Err(RequestError { code: ErrorCode::LineTooLong, message }) }
+    ParsedLine {
+        kind: None,
+        id: None,
+        sandbox: None,
+        request: Err(RequestError { code: ErrorCode::LineTooLong, message }),
+    }
 }

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 #[test]
 fn five_lines_from_a_pipe() {
     let script = r#"printf '%s\n' '{"type":"write_file","id":"1","path":"/tmp/a.py","content":"import platform,sys\nprint(platform.machine(), sum(range(10**6)))\nsys.exit(3)"}' '{"type":"shell","id":"2","command":"python3 /tmp/a.py; echo $?; uname -a; ls / | wc -l"}' '{"type":"status","id":"3"}' '{"type":"reset","id":"4"}' '{"type":"shell","id":"5","command":"cat /tmp/a.py"}' | "$PROGRAM""#;
+    prepare();
     let output = Command::new("sh").arg("-c").arg(script).env("PROGRAM", PROGRAM).output().expect("a shell");
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));
     let lines: Vec<_> = text(&output.stdout).split_terminator('\n').collect();
@@ -175,6 +176,7 @@ fn bad_lines_are_answered_at_the_end_of_input_too() {
 
 #[test]
 fn nobody_who_reads_is_the_end_too() {
+    prepare();
     let mut child = Command::new(PROGRAM)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -268,6 +270,7 @@ fn the_smallest_and_the_largest_memory_limit_work() {
 
 /// Runs the program to its end with little input.
 fn run(arguments: &[&str], input: &[u8]) -> Output {
+    prepare();
     let mut child = Command::new(PROGRAM)
         .args(arguments)
         .stdin(Stdio::piped())

@@ -29,6 +29,6 @@ pub use request::{
     Checkpoint, Close, Fork, ReadFile, Request, Reset, Restore, Save, Shell, Status, WriteFile,
 };
 pub use response::{
-    Checkpointed, Closed, Failure, FileContent, FileWritten, Forked, Outcome, ResetDone, Response, Restored, Saved,
-    ShellResult, StatusReport,
+    Checkpointed, Closed, Failure, FileContent, FileWritten, Forked, Outcome, ResetDone, Response, Restored,
+    Saved, ShellResult, StatusReport,
 };

@@ -3,12 +3,8 @@
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use wasm_sandbox_machine::{
-    CrashReason, Machine, MachineConfig, MachineError, MachineSnapshot, Progress,
-};
-use wasm_sandbox_protocol::agent::{
-    AgentToHost, Bytes, HostToAgent, OperationId, PROTOCOL_VERSION, Ready,
-};
+use wasm_sandbox_machine::{CrashReason, Machine, MachineConfig, MachineError, MachineSnapshot, Progress};
+use wasm_sandbox_protocol::agent::{AgentToHost, Bytes, HostToAgent, OperationId, PROTOCOL_VERSION, Ready};
 
 use crate::channel::Channel;
 use crate::config::SandboxConfig;
@@ -16,6 +12,10 @@ use crate::config::SandboxConfig;
 /// A guest that has not reported itself after this time never will; a cold boot takes seconds even on
 /// a busy host.
 const BOOT_LIMIT: Duration = Duration::from_secs(120);
+/// An agent that has not finished a frame after this time never will.
+const FRAME_LIMIT: Duration = Duration::from_secs(10);
+/// How long an idle guest that owes the rest of a frame is left alone at most.
+const FRAME_PAUSE: Duration = Duration::from_millis(10);
 /// Bytes of host randomness a guest gets when it is up.
 const SEED_BYTES: usize = 64;
 
@@ -64,8 +64,10 @@ impl Guest {
     /// A guest that goes on from `snapshot`, which was made by [`Guest::snapshot`]. It is ready at
     /// once.
     pub(crate) fn restore(config: &SandboxConfig, snapshot: &MachineSnapshot) -> Result<Self, GuestError> {
-        let Attachment { ready, last_operation } = postcard::from_bytes(snapshot.attachment())
-            .map_err(|error| MachineError::Kernel(format!("the snapshot is damaged: its attachment: {error}")))?;
+        let Attachment { ready, last_operation } =
+            postcard::from_bytes(snapshot.attachment()).map_err(|error| {
+                MachineError::Kernel(format!("the snapshot is damaged: its attachment: {error}"))
+            })?;
         let machine = Machine::restore(&config.engine, config.image.disk.clone(), snapshot)?;
         let channel = Channel::after(last_operation);
         let mut guest = Self { machine, channel, ready: None, started: Instant::now() };
@@ -76,8 +78,16 @@ impl Guest {
     /// The guest at this moment. No operation may be under way.
     pub(crate) fn snapshot(&mut self) -> Result<MachineSnapshot, GuestError> {
         // A frame that the agent is in the middle of would be lost.
+        let started = Instant::now();
         while self.channel.is_busy() {
-            self.run()?;
+            if started.elapsed() > FRAME_LIMIT {
+                let reason =
+                    format!("the guest's agent left a frame unfinished for {} s", FRAME_LIMIT.as_secs());
+                return Err(GuestError::Crashed(reason));
+            }
+            if let Progress::Idle(wait) = self.run()? {
+                std::thread::sleep(wait.unwrap_or(FRAME_PAUSE).min(FRAME_PAUSE));
+            }
             while self.next_frame()?.is_some() {}
         }
         let ready = self.ready.clone().ok_or_else(|| GuestError::Crashed("it has not booted yet".into()))?;
@@ -185,7 +195,11 @@ impl Guest {
             Ok(()) => self.channel.send(&HostToAgent::AddEntropy { data: Bytes::from(&seed[..]) }),
             Err(error) => tracing::warn!(%error, "the host has no randomness for the guest"),
         }
-        tracing::debug!(kernel = ready.kernel, uptime_ms = self.started.elapsed().as_millis(), "guest is ready");
+        tracing::debug!(
+            kernel = ready.kernel,
+            uptime_ms = self.started.elapsed().as_millis(),
+            "guest is ready"
+        );
         self.ready = Some(ready);
         Ok(())
     }

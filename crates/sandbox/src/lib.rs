@@ -20,9 +20,10 @@ mod worker;
 
 pub use config::{DEFAULT_MEMORY_LIMIT_BYTES, Image, SandboxConfig};
 pub use error::SandboxError;
-pub use sandbox::Sandbox;
 pub use fleet::Fleet;
+pub use sandbox::Sandbox;
 pub use wasm_sandbox_machine::{
-    DiskImage, EngineModule, EngineSnapshot, MachineError, MachineSnapshot, SnapshotError, SnapshotIdentity, Trust, VcpuError,
+    DiskImage, EngineModule, EngineSnapshot, MachineError, MachineSnapshot, SnapshotError, SnapshotIdentity,
+    Trust, VcpuError,
 };
 pub use wasm_sandbox_protocol as protocol;

@@ -72,9 +72,10 @@ pub(crate) fn agent_failure(failure: wasm_sandbox_protocol::agent::Failure) -> F
         FailureCode::TooLarge => ErrorCode::TooLarge,
         FailureCode::Exists => ErrorCode::AlreadyExists,
         FailureCode::InvalidArgument => ErrorCode::InvalidRequest,
-        FailureCode::NotARegularFile | FailureCode::NoResources | FailureCode::Cancelled | FailureCode::Io => {
-            ErrorCode::Io
-        }
+        FailureCode::NotARegularFile
+        | FailureCode::NoResources
+        | FailureCode::Cancelled
+        | FailureCode::Io => ErrorCode::Io,
         FailureCode::Protocol => ErrorCode::Internal,
     };
     Failure::new(code, failure.message)

@@ -92,7 +92,8 @@ mod tests {
 
     #[test]
     fn long_output_loses_its_middle() {
-        for pieces in [&[&b"0123456789ABC"[..]][..], &[b"012", b"3456789AB", b"C"], &[b"0123456789A", b"BC"]] {
+        for pieces in [&[&b"0123456789ABC"[..]][..], &[b"012", b"3456789AB", b"C"], &[b"0123456789A", b"BC"]]
+        {
             let cut = output(8, pieces, Encoding::Text);
             assert_eq!((cut.text.as_str(), cut.truncated_bytes), ("01239ABC", 5), "{pieces:?}");
         }

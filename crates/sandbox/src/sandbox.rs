@@ -4,9 +4,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use wasm_sandbox_machine::MachineSnapshot;
-use wasm_sandbox_protocol::json::{
-    ErrorCode, Failure, Outcome, ParsedLine, Request, RequestId, Response,
-};
+use wasm_sandbox_protocol::json::{ErrorCode, Failure, Outcome, ParsedLine, Request, RequestId, Response};
 
 use crate::config::SandboxConfig;
 use crate::error::SandboxError;

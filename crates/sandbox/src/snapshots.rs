@@ -5,30 +5,16 @@ use std::path::Path;
 use std::time::Instant;
 
 use wasm_sandbox_machine::{MachineSnapshot, SnapshotError, SnapshotIdentity};
-use wasm_sandbox_protocol::json::{
-    Checkpoint, Checkpointed, ErrorCode, Failure, Outcome, Save, Saved,
-};
+use wasm_sandbox_protocol::json::{Checkpoint, Checkpointed, ErrorCode, Failure, Outcome, Save, Saved};
 
-use crate::guest::{Guest, GuestError, crash_message};
-
-/// The guest's present state.
-pub(crate) fn take(guest: &mut Guest) -> Result<MachineSnapshot, Failure> {
-    guest.snapshot().map_err(|error| match error {
-        GuestError::Crashed(reason) => Failure::new(ErrorCode::MachineCrashed, crash_message(&reason)),
-        GuestError::Unusable(error) => {
-            Failure::new(ErrorCode::HostIo, format!("the host has no room for the machine's state: {error}"))
-        }
-    })
-}
-
-/// Carries `checkpoint` out.
+/// Carries `checkpoint` out, for which the state was `taken`.
 pub(crate) fn checkpoint(
-    guest: &mut Guest,
+    taken: Result<MachineSnapshot, Failure>,
+    started: Instant,
     checkpoints: &mut BTreeMap<String, MachineSnapshot>,
     request: Checkpoint,
 ) -> Outcome {
-    let started = Instant::now();
-    match take(guest) {
+    match taken {
         Ok(snapshot) => {
             checkpoints.insert(request.name.clone(), snapshot);
             let duration_ms = started.elapsed().as_millis() as u64;
@@ -38,10 +24,14 @@ pub(crate) fn checkpoint(
     }
 }
 
-/// Carries `save` out.
-pub(crate) fn save(guest: &mut Guest, identity: SnapshotIdentity, request: Save) -> Outcome {
-    let started = Instant::now();
-    let saved = take(guest).and_then(|snapshot| {
+/// Carries `save` out, for which the state was `taken`.
+pub(crate) fn save(
+    taken: Result<MachineSnapshot, Failure>,
+    started: Instant,
+    identity: SnapshotIdentity,
+    request: Save,
+) -> Outcome {
+    let saved = taken.and_then(|snapshot| {
         write_file(&snapshot, identity, Path::new(&request.path)).map_err(|error| {
             Failure::new(ErrorCode::HostIo, format!("{} cannot be written: {error}", request.path))
         })

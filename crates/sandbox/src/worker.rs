@@ -12,11 +12,9 @@ use wasm_sandbox_protocol::json::{
 
 use crate::config::SandboxConfig;
 use crate::guest::{Guest, GuestError, crash_message};
-use crate::snapshots;
-use crate::handlers::{
-    HostStatus, ReadFileOperation, ShellOperation, StatusOperation, WriteFileOperation,
-};
+use crate::handlers::{HostStatus, ReadFileOperation, ShellOperation, StatusOperation, WriteFileOperation};
 use crate::operation::{Operation, Step, agent_failure, operation_of};
+use crate::snapshots;
 
 /// Where the answer to a request goes.
 pub(crate) type Reply = Box<dyn FnOnce(Response) + Send>;
@@ -140,9 +138,10 @@ impl Worker {
     /// Sleeps until something can happen: the guest's next timer, an agent that is silent for too
     /// long, a new request.
     fn sleep(&mut self, wait: Option<Duration>) {
-        let patience = self.current.as_ref().map(|current| {
-            current.operation.patience().saturating_sub(current.last_sign.elapsed())
-        });
+        let patience = self
+            .current
+            .as_ref()
+            .map(|current| current.operation.patience().saturating_sub(current.last_sign.elapsed()));
         let wait = match (wait, patience) {
             (Some(a), Some(b)) => a.min(b),
             (Some(one), None) | (None, Some(one)) => one,
@@ -164,8 +163,10 @@ impl Worker {
         while self.current.is_none() && self.resetting.is_none() {
             let ready = matches!(&self.state, State::Up(guest) if guest.ready().is_some());
             let needs_guest = self.queue.front().is_some_and(|job| job.task.is_ok());
-            let is_reset =
-                self.queue.front().is_some_and(|job| matches!(job.task, Ok(Task::Request(Request::Reset(_)))));
+            let is_reset = self
+                .queue
+                .front()
+                .is_some_and(|job| matches!(job.task, Ok(Task::Request(Request::Reset(_)))));
             let may_start = ready || !needs_guest || is_reset || matches!(self.state, State::Down(_));
             let Some(job) = self.queue.pop_front_if(|_| may_start) else { break };
             self.start(job);
@@ -189,7 +190,8 @@ impl Worker {
             let State::Down(failure) = &self.state else { return };
             let failure = failure.clone();
             if let Task::Snapshot(target) = request {
-                let _ = target.send(Err(failure.clone()));
+                let _ = target.send(Err(failure));
+                return;
             }
             return self.answer(kind, id, Outcome::Failure(failure), reply);
         };
@@ -197,25 +199,31 @@ impl Worker {
             Task::Request(request) => request,
             Task::Snapshot(target) => {
                 // Nobody waits for the reply of a snapshot; who asked waits for the snapshot.
-                let _ = target.send(snapshots::take(guest));
+                let _ = target.send(self.take_snapshot());
                 return;
             }
         };
         let operation: Result<Box<dyn Operation>, Outcome> = match request {
             Request::Shell(shell) => Ok(Box::new(ShellOperation::new(shell))),
-            Request::WriteFile(write) => {
-                WriteFileOperation::new(write).map(|operation| Box::new(operation) as _).map_err(Outcome::Failure)
-            }
+            Request::WriteFile(write) => WriteFileOperation::new(write)
+                .map(|operation| Box::new(operation) as _)
+                .map_err(Outcome::Failure),
             Request::ReadFile(read) => Ok(Box::new(ReadFileOperation::new(read))),
             Request::Status(_) => {
                 let host = host_status(&self.config, guest, self.restarts);
                 Ok(Box::new(StatusOperation::new(host)))
             }
             Request::Checkpoint(checkpoint) => {
-                Err(snapshots::checkpoint(guest, &mut self.checkpoints, checkpoint))
+                let started = Instant::now();
+                let taken = self.take_snapshot();
+                Err(snapshots::checkpoint(taken, started, &mut self.checkpoints, checkpoint))
             }
             Request::Restore(restore) => Err(self.restore_checkpoint(&restore.name)),
-            Request::Save(save) => Err(snapshots::save(guest, self.config.identity, save)),
+            Request::Save(save) => {
+                let started = Instant::now();
+                let taken = self.take_snapshot();
+                Err(snapshots::save(taken, started, self.config.identity, save))
+            }
             // The fleet does these; a sandbox of its own has no others beside it.
             Request::Fork(_) | Request::Close(_) | Request::Reset(_) => Err(Outcome::Failure(Failure::new(
                 ErrorCode::InvalidRequest,
@@ -234,6 +242,25 @@ impl Worker {
             }
             Step::Done(outcome) => self.answer(kind, id, outcome, reply),
         }
+    }
+
+    /// The guest's present state. A guest that went down meanwhile is replaced.
+    fn take_snapshot(&mut self) -> Result<MachineSnapshot, Failure> {
+        let guest = match &mut self.state {
+            State::Up(guest) => guest,
+            State::Down(failure) => return Err(failure.clone()),
+        };
+        guest.snapshot().map_err(|error| match error {
+            GuestError::Crashed(reason) => {
+                let failure = Failure::new(ErrorCode::MachineCrashed, crash_message(&reason));
+                self.guest_is_gone(GuestError::Crashed(reason));
+                failure
+            }
+            GuestError::Unusable(error) => Failure::new(
+                ErrorCode::HostIo,
+                format!("the host has no room for the machine's state: {error}"),
+            ),
+        })
     }
 
     fn restore_checkpoint(&mut self, name: &str) -> Outcome {
@@ -287,7 +314,8 @@ impl Worker {
 
     fn dispatch(&mut self, frame: AgentToHost<'static>) {
         let State::Up(guest) = &mut self.state else { return };
-        let Some(mut current) = self.current.take_if(|current| operation_of(&frame) == Some(current.op)) else {
+        let Some(mut current) = self.current.take_if(|current| operation_of(&frame) == Some(current.op))
+        else {
             return give_back_credit(&frame, guest);
         };
         let step = match frame {
@@ -356,7 +384,9 @@ impl Worker {
     fn go_down(&mut self, message: String) {
         let failure = Failure::new(
             ErrorCode::Internal,
-            format!("the machine cannot be brought up ({message}); `reset` tries again, --verbose shows the kernel's log"),
+            format!(
+                "the machine cannot be brought up ({message}); `reset` tries again, --verbose shows the kernel's log"
+            ),
         );
         self.state = State::Down(failure.clone());
         if let Some((job, _)) = self.resetting.take() {

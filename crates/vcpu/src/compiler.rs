@@ -52,7 +52,9 @@ pub(crate) fn portable_engine() -> Result<Engine, VcpuError> {
     let mut config = config(Effort::Optimized);
     let unfit = |error: wasmtime::Error| VcpuError::Module(format!("{error:#}"));
     config.target("x86_64-unknown-linux-gnu").map_err(unfit)?;
-    for feature in ["has_sse3", "has_ssse3", "has_sse41", "has_sse42", "has_popcnt", "has_lzcnt", "has_bmi1", "has_bmi2"] {
+    for feature in
+        ["has_sse3", "has_ssse3", "has_sse41", "has_sse42", "has_popcnt", "has_lzcnt", "has_bmi1", "has_bmi2"]
+    {
         // SAFETY-relevant only at load time: wasmtime refuses code whose features the processor lacks.
         #[allow(unsafe_code)]
         unsafe {

@@ -7,7 +7,9 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum VcpuError {
     /// The RAM size asked for is outside what the engine supports.
-    #[error("a machine cannot have {requested} bytes of RAM: give a multiple of 64 KiB from {minimum} to {maximum}")]
+    #[error(
+        "a machine cannot have {requested} bytes of RAM: give a multiple of 64 KiB from {minimum} to {maximum}"
+    )]
     RamSize {
         /// Bytes asked for.
         requested: u64,

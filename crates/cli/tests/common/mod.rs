@@ -1,7 +1,7 @@
 //! A running `wasm-sandbox`, spoken to as its users do: lines in, lines out.
 //!
-//! Every answer is read into a type that knows exactly the fields there may be ([`answers`]); nothing waits
-//! longer than [`PATIENCE`].
+//! Every answer is read into a type that knows exactly the fields there may be ([`answers`]); no test waits longer
+//! than [`PATIENCE`] for one.
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 
 mod answers;
@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{LazyLock, Mutex, MutexGuard};
+use std::sync::{LazyLock, Mutex, MutexGuard, Once};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -50,6 +50,7 @@ impl Session {
     }
 
     pub fn start_with(arguments: &[&str]) -> Self {
+        prepare();
         let stderr = tempfile::tempfile().expect("a temporary file");
         let mut child = Command::new(PROGRAM)
             .args(arguments)
@@ -254,6 +255,16 @@ pub fn wait_for(child: &mut Child) -> ExitStatus {
         assert!(start.elapsed() < PATIENCE, "the program does not end within {PATIENCE:?}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Makes the snapshot that sandboxes start from if it is not there yet: minutes on a busy host, and not what these
+/// tests wait for.
+pub fn prepare() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let output = Command::new(PROGRAM).arg("prepare").output().expect("the program starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    });
 }
 
 /// One session for all tests of a test program, which take turns; a boot costs seconds. After a test that failed

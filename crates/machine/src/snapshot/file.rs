@@ -239,7 +239,12 @@ fn check_rest(file: &mut File, header: &Header) -> Result<(), SnapshotError> {
 }
 
 /// The image of the extents, which lie in `file` from `start` to `end`.
-fn memory_image(extents: Extents, file: &Arc<File>, start: u64, end: u64) -> Result<MemoryImage, SnapshotError> {
+fn memory_image(
+    extents: Extents,
+    file: &Arc<File>,
+    start: u64,
+    end: u64,
+) -> Result<MemoryImage, SnapshotError> {
     if extents.extents.len() > LARGEST_EXTENTS {
         return Err(SnapshotError::Damaged("it has more extents than can be mapped"));
     }
@@ -247,7 +252,8 @@ fn memory_image(extents: Extents, file: &Arc<File>, start: u64, end: u64) -> Res
     let mut list = Vec::with_capacity(extents.extents.len());
     for (offset, length) in extents.extents {
         list.push(Extent { offset, length, file: file.clone(), file_offset });
-        file_offset = file_offset.checked_add(length).ok_or(SnapshotError::Damaged("its memory is endless"))?;
+        file_offset =
+            file_offset.checked_add(length).ok_or(SnapshotError::Damaged("its memory is endless"))?;
     }
     if file_offset != end {
         return Err(SnapshotError::Damaged("its memory has not the size its extents say"));
@@ -282,7 +288,11 @@ impl Sections {
         Ok(Self(decode("list", bytes)?))
     }
 
-    fn take<T: DeserializeOwned>(&mut self, name: &'static str, kind: (u32, u32)) -> Result<T, SnapshotError> {
+    fn take<T: DeserializeOwned>(
+        &mut self,
+        name: &'static str,
+        kind: (u32, u32),
+    ) -> Result<T, SnapshotError> {
         let failed = |reason: &str| SnapshotError::Section { section: name, reason: reason.into() };
         let at = self.0.iter().position(|section| section.kind == kind.0).ok_or_else(|| failed("missing"))?;
         let section = self.0.swap_remove(at);
@@ -293,7 +303,11 @@ impl Sections {
     }
 
     fn nothing_left(self) -> Result<(), SnapshotError> {
-        if self.0.is_empty() { Ok(()) } else { Err(SnapshotError::Damaged("it has unknown or double sections")) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(SnapshotError::Damaged("it has unknown or double sections"))
+        }
     }
 }
 

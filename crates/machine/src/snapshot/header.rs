@@ -83,8 +83,7 @@ impl Header {
         if super::file::hash(&bytes[..covered]) != expected || !rest_is_zero {
             return Err(SnapshotError::Damaged("its header does not match its checksum"));
         }
-        let sizes_are_sane = header.sections_bytes <= LARGEST_SECTIONS
-            && header.body_bytes <= LARGEST_BODY;
+        let sizes_are_sane = header.sections_bytes <= LARGEST_SECTIONS && header.body_bytes <= LARGEST_BODY;
         if !sizes_are_sane {
             return Err(SnapshotError::Damaged("its sizes make no sense"));
         }

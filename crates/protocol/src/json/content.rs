@@ -37,7 +37,8 @@ impl FileMode {
     /// Reads octal digits, with or without a leading `0` or `0o`.
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.strip_prefix("0o").unwrap_or(text);
-        let valid = (1..=5).contains(&digits.len()) && digits.bytes().all(|digit| matches!(digit, b'0'..=b'7'));
+        let valid =
+            (1..=5).contains(&digits.len()) && digits.bytes().all(|digit| matches!(digit, b'0'..=b'7'));
         let bits = valid.then(|| u32::from_str_radix(digits, 8).ok()).flatten()?;
         (bits <= 0o7777).then_some(Self(bits))
     }

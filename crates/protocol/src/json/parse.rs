@@ -9,9 +9,8 @@ use super::request::MAXIMUM_TIME_LIMIT_MS;
 use super::{ErrorCode, Failure, Request, RequestId};
 
 /// Every value of `type` there is.
-const TYPES: [&str; 10] = [
-    "shell", "write_file", "read_file", "reset", "status", "checkpoint", "restore", "fork", "close", "save",
-];
+const TYPES: [&str; 10] =
+    ["shell", "write_file", "read_file", "reset", "status", "checkpoint", "restore", "fork", "close", "save"];
 
 /// A line that was understood as far as possible.
 #[derive(Clone, Debug, PartialEq)]
@@ -269,16 +268,31 @@ mod tests {
             (r#"{"type":"status","id":[]}"#, None, InvalidRequest, "string or a number"),
             (r#"{"type":"fly","id":"1"}"#, Some("1"), UnknownType, "\"fly\""),
             (r#"{"type":"shell","id":"1"}"#, Some("1"), InvalidRequest, "missing field `command`"),
-            (r#"{"type":"shell","id":"1","command":"","x":1}"#, Some("1"), InvalidRequest, "unknown field `x`"),
+            (
+                r#"{"type":"shell","id":"1","command":"","x":1}"#,
+                Some("1"),
+                InvalidRequest,
+                "unknown field `x`",
+            ),
             (r#"{"type":"shell","id":"1","command":1}"#, Some("1"), InvalidRequest, "expected a string"),
-            (r#"{"type":"shell","id":"1","command":"","time_limit_ms":0}"#, Some("1"), InvalidRequest, "from 1 to"),
+            (
+                r#"{"type":"shell","id":"1","command":"","time_limit_ms":0}"#,
+                Some("1"),
+                InvalidRequest,
+                "from 1 to",
+            ),
             (r#"{"type":"shell","id":"1","command":"","cwd":"tmp"}"#, Some("1"), InvalidPath, "not absolute"),
             (r#"{"type":"shell","id":"1","command":"","env":{"a=b":""}}"#, Some("1"), InvalidRequest, "a=b"),
             (r#"{"type":"status","id":"1","sandbox":1}"#, Some("1"), InvalidRequest, "`sandbox`"),
             (r#"{"type":"checkpoint","id":"1","name":""}"#, Some("1"), InvalidRequest, "`name`"),
             (r#"{"type":"read_file","id":"1","path":""}"#, Some("1"), InvalidPath, "empty"),
             (r#"{"type":"read_file","id":"1","path":"/\u0000"}"#, Some("1"), InvalidPath, "NUL"),
-            (r#"{"type":"read_file","id":"1","path":"/","encoding":"hex"}"#, Some("1"), InvalidRequest, "hex"),
+            (
+                r#"{"type":"read_file","id":"1","path":"/","encoding":"hex"}"#,
+                Some("1"),
+                InvalidRequest,
+                "hex",
+            ),
             (
                 r#"{"type":"write_file","id":"1","path":"/a","content":"","mode":"9"}"#,
                 Some("1"),

@@ -72,7 +72,8 @@ impl Operation for ReadFileOperation {
                     ));
                 }
                 self.content.extend_from_slice(&data);
-                channel.send(&HostToAgent::Credit { op, bytes: u32::try_from(data.len()).unwrap_or(u32::MAX) });
+                channel
+                    .send(&HostToAgent::Credit { op, bytes: u32::try_from(data.len()).unwrap_or(u32::MAX) });
                 Step::Pending
             }
             AgentToHost::FileEnd(_) => Step::Done(self.finish()),

@@ -77,7 +77,8 @@ impl ShellOperation {
 impl Operation for ShellOperation {
     fn start(&mut self, op: OperationId, channel: &mut Channel) -> Step {
         self.op = op;
-        let environment: usize = self.request.env.iter().map(|(name, value)| name.len() + value.len() + 16).sum();
+        let environment: usize =
+            self.request.env.iter().map(|(name, value)| name.len() + value.len() + 16).sum();
         if self.request.command.len() > LONGEST_COMMAND || environment > LARGEST_ENVIRONMENT {
             return Step::failed(Failure::new(
                 ErrorCode::TooLarge,
@@ -92,7 +93,11 @@ impl Operation for ShellOperation {
         channel.send(&HostToAgent::Exec(Exec {
             op,
             argv: vec![SHELL.into(), "-c".into(), request.command.as_str().into()],
-            env: request.env.iter().map(|(name, value)| (name.as_str().into(), value.as_str().into())).collect(),
+            env: request
+                .env
+                .iter()
+                .map(|(name, value)| (name.as_str().into(), value.as_str().into()))
+                .collect(),
             cwd: request.cwd.as_deref().map(Bytes::from),
             stdin,
             time_limit_ms: Some(u32::try_from(request.time_limit_ms).unwrap_or(u32::MAX)),
@@ -167,7 +172,12 @@ impl Operation for ShellOperation {
 /// Output may wait this long for more of it: fewer frames, and nobody looks at it before the end.
 const OUTPUT_DELAY_MS: u16 = 50;
 
-fn note(ended_by: EndedBy, stdout: &EncodedOutput, stderr: &EncodedOutput, asked: Encoding) -> Option<String> {
+fn note(
+    ended_by: EndedBy,
+    stdout: &EncodedOutput,
+    stderr: &EncodedOutput,
+    asked: Encoding,
+) -> Option<String> {
     let mut notes = Vec::new();
     if ended_by == EndedBy::OutOfMemory {
         notes.push("the guest ran out of memory: raise --memory-limit".to_owned());

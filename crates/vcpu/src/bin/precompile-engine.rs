@@ -14,7 +14,9 @@ fn main() -> ExitCode {
     let compiled = std::fs::read(wasm)
         .map_err(|error| format!("{}: {error}", wasm.display()))
         .and_then(|bytes| V86Module::precompile(&bytes).map_err(|error| error.to_string()))
-        .and_then(|bytes| std::fs::write(code, bytes).map_err(|error| format!("{}: {error}", code.display())));
+        .and_then(|bytes| {
+            std::fs::write(code, bytes).map_err(|error| format!("{}: {error}", code.display()))
+        });
     match compiled {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {

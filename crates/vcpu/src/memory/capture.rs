@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use rustix::fs::{MemfdFlags, memfd_create};
 
-use super::image::{Extent, MemoryImage};
 use super::PAGE;
+use super::image::{Extent, MemoryImage};
 
 /// Bits of an entry of /proc/self/pagemap (Documentation/admin-guide/mm/pagemap.rst).
 const PRESENT: u64 = 1 << 63;

@@ -38,7 +38,9 @@ unsafe impl MemoryCreator for HostMemoryCreator {
     ) -> Result<Box<dyn LinearMemory>, String> {
         let reserved = reserved.ok_or("linear memories are always reserved as a whole")?;
         let mapping = match NEXT_MEMORY.take() {
-            Some(mapping) if mapping.reserved() >= reserved + guard && mapping.accessible() >= minimum => mapping,
+            Some(mapping) if mapping.reserved() >= reserved + guard && mapping.accessible() >= minimum => {
+                mapping
+            }
             Some(_) => return Err("the prepared memory is too small".into()),
             None => {
                 let mapping = Mapping::reserve(reserved + guard).map_err(|error| error.to_string())?;

@@ -28,7 +28,12 @@ impl Extent {
 
     /// The part of it from `start` to `end` (wasm offsets inside it).
     fn part(&self, start: u64, end: u64) -> Self {
-        Self { offset: start, length: end - start, file_offset: self.file_offset + (start - self.offset), ..self.clone() }
+        Self {
+            offset: start,
+            length: end - start,
+            file_offset: self.file_offset + (start - self.offset),
+            ..self.clone()
+        }
     }
 }
 
@@ -58,7 +63,8 @@ impl MemoryImage {
         let mut free_from = 0;
         for extent in &extents {
             let Extent { offset, length, file, file_offset } = extent;
-            if [offset, length, file_offset].iter().any(|number| !number.is_multiple_of(PAGE)) || *length == 0 {
+            if [offset, length, file_offset].iter().any(|number| !number.is_multiple_of(PAGE)) || *length == 0
+            {
                 return Err(invalid("has an extent that is not page-aligned"));
             }
             let end = offset.checked_add(*length).filter(|end| *end <= size);
@@ -113,8 +119,11 @@ impl MemoryImage {
     /// This image of a memory that has grown to `size`, with `changed` extents in place of what was
     /// there, and zeros in the ranges `zeroed`. All lists are ordered by offset.
     pub(super) fn overlaid(&self, size: u64, mut changed: Vec<Extent>, zeroed: &[(u64, u64)]) -> Self {
-        let mut holes: Vec<(u64, u64)> =
-            changed.iter().map(|extent| (extent.offset, extent.end())).chain(zeroed.iter().copied()).collect();
+        let mut holes: Vec<(u64, u64)> = changed
+            .iter()
+            .map(|extent| (extent.offset, extent.end()))
+            .chain(zeroed.iter().copied())
+            .collect();
         holes.sort_unstable();
         let mut extents = Vec::with_capacity(self.extents.len() + changed.len());
         let mut next_hole = 0;

@@ -62,7 +62,14 @@ impl Mapping {
             // reference into the mapping.
             unsafe {
                 let start = self.base.as_ptr().add(extent.offset as usize);
-                mmap(start.cast(), extent.length as usize, READ_WRITE, flags, &*extent.file, extent.file_offset)?;
+                mmap(
+                    start.cast(),
+                    extent.length as usize,
+                    READ_WRITE,
+                    flags,
+                    &*extent.file,
+                    extent.file_offset,
+                )?;
             }
         }
         Ok(())

@@ -60,12 +60,15 @@ pub(super) fn merge<'a>(modules: impl IntoIterator<Item = (u32, &'a [u8])>) -> R
         function_maps.push(map);
     }
 
-    let (mut functions, mut exports, mut code) = (FunctionSection::new(), ExportSection::new(), CodeSection::new());
+    let (mut functions, mut exports, mut code) =
+        (FunctionSection::new(), ExportSection::new(), CodeSection::new());
     for (number, (part, function_map)) in parts.iter().zip(function_maps).enumerate() {
         functions.function(types.index_of(&part.function_type));
         exports.export(&export_name(part.index), ExportKind::Func, imported.len() as u32 + number as u32);
         let type_map = part.types.iter().map(|function_type| types.index_of(function_type)).collect();
-        Renumber { function_map, type_map }.parse_function_body(&mut code, part.body.clone()).map_err(malformed)?;
+        Renumber { function_map, type_map }
+            .parse_function_body(&mut code, part.body.clone())
+            .map_err(malformed)?;
     }
     let mut module = Module::new();
     module.section(&types.section).section(&imports).section(&functions).section(&exports).section(&code);
@@ -98,7 +101,8 @@ impl<'a> Part<'a> {
                 Payload::TypeSection(section) => {
                     for group in section {
                         for sub_type in group.map_err(malformed)?.into_types() {
-                            let CompositeInnerType::Func(function_type) = sub_type.composite_type.inner else {
+                            let CompositeInnerType::Func(function_type) = sub_type.composite_type.inner
+                            else {
                                 return Err(malformed("a type that is not a function's"));
                             };
                             types.push(function_type);

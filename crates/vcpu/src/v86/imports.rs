@@ -19,12 +19,17 @@ pub(super) fn define<B: Bus>(linker: &mut Linker<State<B>>) -> Result<()> {
     define_ports(linker)?;
     define_mmio(linker)?;
     define_jit(linker)?;
-    linker.func_wrap("env", "console_log_from_wasm", |mut caller: Caller<'_, State<B>>, at: u32, len: u32| {
-        let message = caller_bytes(&mut caller, at, len).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        let message = message.unwrap_or_else(|_| "(a message outside of memory)".into());
-        tracing::debug!(target: "v86", "{message}");
-        caller.data_mut().last_message = Some(message);
-    })?;
+    linker.func_wrap(
+        "env",
+        "console_log_from_wasm",
+        |mut caller: Caller<'_, State<B>>, at: u32, len: u32| {
+            let message =
+                caller_bytes(&mut caller, at, len).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+            let message = message.unwrap_or_else(|_| "(a message outside of memory)".into());
+            tracing::debug!(target: "v86", "{message}");
+            caller.data_mut().last_message = Some(message);
+        },
+    )?;
     Ok(())
 }
 
@@ -83,13 +88,17 @@ fn define_ports<B: Bus>(linker: &mut Linker<State<B>>) -> Result<()> {
 fn define_mmio<B: Bus>(linker: &mut Linker<State<B>>) -> Result<()> {
     macro_rules! read {
         ($name:literal, $width:literal) => {
-            linker.func_wrap("env", $name, |mut caller: Caller<'_, State<B>>, address: u32| -> Result<u32> {
-                let mut data = [0; 4];
-                with_ram(&mut caller, |bus, ram, written| {
-                    bus.mmio_read(address.into(), &mut data[..$width], ram, written)
-                })?;
-                Ok(u32::from_le_bytes(data))
-            })?;
+            linker.func_wrap(
+                "env",
+                $name,
+                |mut caller: Caller<'_, State<B>>, address: u32| -> Result<u32> {
+                    let mut data = [0; 4];
+                    with_ram(&mut caller, |bus, ram, written| {
+                        bus.mmio_read(address.into(), &mut data[..$width], ram, written)
+                    })?;
+                    Ok(u32::from_le_bytes(data))
+                },
+            )?;
         };
     }
     macro_rules! write {
@@ -120,7 +129,13 @@ fn define_jit<B: Bus>(linker: &mut Linker<State<B>>) -> Result<()> {
     linker.func_wrap(
         "env",
         "codegen_finalize",
-        |mut caller: Caller<'_, State<B>>, index: u32, start: u32, flags: u32, at: u32, len: u32| -> Result<()> {
+        |mut caller: Caller<'_, State<B>>,
+         index: u32,
+         start: u32,
+         flags: u32,
+         at: u32,
+         len: u32|
+         -> Result<()> {
             let wasm = caller_bytes(&mut caller, at, len)?;
             let pending = Pending { index, start, state_flags: flags, wasm: wasm.into() };
             Ok(caller.data_mut().jit()?.submit(pending)?)

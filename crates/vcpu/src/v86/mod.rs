@@ -15,7 +15,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use wasmtime::{
-    Extern, Instance, Linker, Module, Ref, RefType, Store, Table, TableType, TypedFunc, WasmParams, WasmResults,
+    Extern, Instance, Linker, Module, Ref, RefType, Store, Table, TableType, TypedFunc, WasmParams,
+    WasmResults,
 };
 
 use crate::memory::{Mapping, MemoryImage, with_next_memory};
@@ -60,7 +61,11 @@ impl<B: Bus> V86<B> {
     /// [`VcpuError::RamSize`], or [`VcpuError::Module`] if the module lacks something.
     pub fn new(v86: &V86Module, ram_size: u64, bus: B) -> Result<Self, VcpuError> {
         if !(MINIMUM_RAM..=MAXIMUM_RAM).contains(&ram_size) || !ram_size.is_multiple_of(RAM_GRANULE) {
-            return Err(VcpuError::RamSize { requested: ram_size, minimum: MINIMUM_RAM, maximum: MAXIMUM_RAM });
+            return Err(VcpuError::RamSize {
+                requested: ram_size,
+                minimum: MINIMUM_RAM,
+                maximum: MAXIMUM_RAM,
+            });
         }
         let base = MemoryImage::zeroed(v86.initial_memory()?);
         let mapping = map(&base)?;

@@ -103,7 +103,10 @@ fn without_data(wasm: &[u8]) -> Result<Vec<u8>, VcpuError> {
     let mut stripped = wasm_encoder::Module::new();
     for payload in Parser::new(0).parse_all(wasm) {
         let payload = payload.map_err(module_error)?;
-        if matches!(payload, Payload::DataSection(_) | Payload::DataCountSection { .. } | Payload::CustomSection(_)) {
+        if matches!(
+            payload,
+            Payload::DataSection(_) | Payload::DataCountSection { .. } | Payload::CustomSection(_)
+        ) {
             continue;
         }
         if let Some((id, range)) = payload.as_section() {

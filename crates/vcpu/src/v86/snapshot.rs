@@ -50,9 +50,10 @@ impl V86Snapshot {
             instructions: self.instructions,
             last_counter: self.last_counter,
             translated: self.code.iter().map(|(index, code)| (*index, code.wasm.len() as u64)).collect(),
-            pending: self.pending.as_ref().map(|pending| {
-                (pending.index, pending.start, pending.state_flags, pending.wasm.to_vec())
-            }),
+            pending: self
+                .pending
+                .as_ref()
+                .map(|pending| (pending.index, pending.start, pending.state_flags, pending.wasm.to_vec())),
         }
     }
 
@@ -78,7 +79,10 @@ impl V86Snapshot {
         code_offset: u64,
     ) -> Result<Self, VcpuError> {
         let EngineState { ram, instructions, last_counter, translated, pending } = state;
-        if ram.start > ram.end || ram.end > memory.size() || !(ram.end - ram.start).is_multiple_of(super::RAM_GRANULE) {
+        if ram.start > ram.end
+            || ram.end > memory.size()
+            || !(ram.end - ram.start).is_multiple_of(super::RAM_GRANULE)
+        {
             return Err(VcpuError::Snapshot("its RAM lies outside of its memory".into()));
         }
         let mut code = BTreeMap::new();
@@ -87,7 +91,8 @@ impl V86Snapshot {
             super::jit::check_index(index)?;
             let too_long = || VcpuError::Snapshot("it has endless translated code".into());
             let wasm_length = usize::try_from(length).ok().filter(|length| *length <= LARGEST_MODULE);
-            let wasm = CodeBytes::File { file: file.clone(), offset, length: wasm_length.ok_or_else(too_long)? };
+            let wasm =
+                CodeBytes::File { file: file.clone(), offset, length: wasm_length.ok_or_else(too_long)? };
             code.insert(index, Code { wasm, function: None });
             offset = offset.checked_add(length).ok_or_else(too_long)?;
         }
@@ -98,7 +103,14 @@ impl V86Snapshot {
                 Some(Pending { index, start, state_flags, wasm: wasm.into() })
             }
         };
-        Ok(Self { memory, ram: ram.start as usize..ram.end as usize, instructions, last_counter, code, pending })
+        Ok(Self {
+            memory,
+            ram: ram.start as usize..ram.end as usize,
+            instructions,
+            last_counter,
+            code,
+            pending,
+        })
     }
 
     /// Compiles all translated code into machine code for [`V86Snapshot::load_code`], in `parts` parts
@@ -120,10 +132,7 @@ impl V86Snapshot {
         };
         std::thread::scope(|scope| {
             let threads: Vec<_> = (0..parts.max(1)).map(|part| scope.spawn(move || compile(part))).collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap_or(Err(VcpuError::CompilerGone)))
-                .collect()
+            threads.into_iter().map(|thread| thread.join().unwrap_or(Err(VcpuError::CompilerGone))).collect()
         })
     }
 
