@@ -109,11 +109,14 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+/// Measures one subject.
+type Measurement = fn(&mut Bench) -> Result<()>;
+
 fn measure(bench: &mut Bench, only: &[Subject]) -> Result<()> {
     let wanted = |subject| only.is_empty() || only.contains(&subject);
     eprintln!("bench: preparing a snapshot; this takes half a minute or more");
     measure::start::prepare(bench)?;
-    let subjects: [(Subject, fn(&mut Bench) -> Result<()>); 7] = [
+    let subjects: [(Subject, Measurement); 7] = [
         (Subject::Start, measure::start::starts),
         (Subject::Requests, measure::requests::requests),
         (Subject::States, measure::states::states),

@@ -34,6 +34,7 @@ pub fn unpack(artifacts: &Path, cache: &Path) -> Result<Guest> {
     }
     eprintln!("bench: unpacking the root file system for the references");
     fs::create_dir_all(cache)?;
+    remove_others(cache)?;
     let partial = tempfile::Builder::new().prefix(".partial-").tempdir_in(cache)?;
     let image = partial.path().join("root.erofs");
     run(Command::new("zstd").arg("-dqc").arg(&compressed).stdout(File::create(&image)?))?;
@@ -43,6 +44,17 @@ pub fn unpack(artifacts: &Path, cache: &Path) -> Result<Guest> {
     run(Command::new("fsck.erofs").arg(extract).arg(&image).stdout(Stdio::null()))?;
     fs::rename(partial.keep(), &directory)?;
     Ok(guest)
+}
+
+/// Removes what was unpacked from former images.
+fn remove_others(cache: &Path) -> Result<()> {
+    for entry in fs::read_dir(cache)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with("root-") {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Runs a command that must succeed.

@@ -6,7 +6,6 @@
 
 mod agent;
 mod artifacts;
-mod bench;
 mod cache;
 mod client;
 mod image;
@@ -56,8 +55,6 @@ enum Chore {
     Tidy,
     /// Show a session with a real sandbox
     Session,
-    /// Time a real sandbox and write docs/benchmarks.md
-    Bench,
 }
 
 /// One of the two halves of an image.
@@ -95,7 +92,6 @@ fn run(chore: Chore) -> Result<Option<PathBuf>> {
         Chore::V86 => v86::fetch(&Cache::open()?)?,
         Chore::Tidy => return tidy::check().map(|()| None),
         Chore::Session => return session::show().map(|()| None),
-        Chore::Bench => return bench::run().map(|()| None),
     };
     Ok(Some(made))
 }

@@ -115,6 +115,31 @@ answer!(
 );
 
 answer!(
+    /// To a checkpoint.
+    Checkpointed, success: true, { name: String, duration_ms: u64 }
+);
+
+answer!(
+    /// To a return to a checkpoint.
+    Restored, success: true, { name: String, duration_ms: u64 }
+);
+
+answer!(
+    /// To a fork.
+    Forked, success: true, { sandbox: String, duration_ms: u64 }
+);
+
+answer!(
+    /// To the end of a fork.
+    Closed, success: true, { sandbox: String }
+);
+
+answer!(
+    /// To a machine that was written to a file.
+    Saved, success: true, { path: String, size: u64, duration_ms: u64 }
+);
+
+answer!(
     /// To everything that was not carried out.
     Failure, success: false, {
         error: String,
@@ -160,6 +185,9 @@ pub enum ErrorCode {
     PermissionDenied,
     NoSpace,
     TooLarge,
+    UnknownSandbox,
+    UnknownCheckpoint,
+    HostIo,
     Io,
     MachineCrashed,
     Internal,

@@ -51,9 +51,13 @@ impl Session {
 
     pub fn start_with(arguments: &[&str]) -> Self {
         prepare();
+        Self::start_from(Command::new(PROGRAM).args(arguments))
+    }
+
+    /// Starts the program as `command` says, which may set its environment.
+    pub fn start_from(command: &mut Command) -> Self {
         let stderr = tempfile::tempfile().expect("a temporary file");
-        let mut child = Command::new(PROGRAM)
-            .args(arguments)
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(stderr.try_clone().expect("a second handle"))
@@ -209,6 +213,11 @@ impl Session {
         kilobytes.parse::<u64>().expect("a number") * 1024
     }
 
+    /// The program's process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends its input, after all that was sent.
     pub fn close_input(&mut self) {
         self.input = None;
@@ -277,6 +286,12 @@ pub fn shared() -> MutexGuard<'static, Session> {
         *session = Session::start();
         session
     })
+}
+
+/// How often a test does something: `usually`, or with `WASM_SANDBOX_FULL_TESTS` in the environment as often as
+/// one would like it to.
+pub fn at_full_tests(usually: usize, fully: usize) -> usize {
+    if std::env::var_os("WASM_SANDBOX_FULL_TESTS").is_some() { fully } else { usually }
 }
 
 /// A `shell` request with plenty of time and more fields, from an object.
