@@ -58,7 +58,7 @@ test: prepared
 
 bench: prepared
 	$(say) 'benchmarks: some ten minutes; leave the machine alone meanwhile'
-	@$(CARGO) run --quiet --release --package wasm-sandbox-bench
+	@$(CARGO) run --quiet --release --package wasm-sandbox-bench -- $(BENCH)
 
 clean:
 	@$(CARGO) clean

@@ -95,7 +95,7 @@ pub fn all(size: Size) -> Vec<Workload> {
             &format!(
                 "import re\nt = \"the quick brown fox, tel. 555-1234, jumps over a@b.org. \" * {regex}\nprint(len(re.findall(r\"(\\d+)-(\\d+)\", t)), len(re.sub(r\"[aeiou]+\", \"\", t)), len(re.findall(r\"\\w+@\\w+[.]\\w+\", t)))"
             ),
-            format!("{regex} {} {regex}", 43 * regex),
+            format!("{regex} {} {regex}", 45 * regex),
         ),
         Workload::new(
             format!("sqlite, {rows} rows"),
