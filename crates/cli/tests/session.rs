@@ -6,8 +6,8 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use common::{
-    Answer, Content, ErrorCode, Failure, PROGRAM, ResetDone, Session, Shell, Status, Written, shared,
-    wait_for,
+    Answer, Content, ErrorCode, Failure, PROGRAM, ResetDone, Session, Shell, Status, Written, prepare,
+    shared, wait_for,
 };
 use serde_json::{Value, json};
 

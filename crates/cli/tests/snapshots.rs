@@ -44,15 +44,15 @@ fn a_restored_machine_is_as_it_was() {
     let mut guest = shared();
     guest.reset();
     let look = "cd / && { find etc home root opt tmp var -xdev ! -name 'count*' -printf '%p %s %m %T@\n' | sort | sha256sum
-                cat /root/kept /proc/mounts; hostname; pgrep -x sleep; cat /proc/sys/vm/swappiness; ls /sys/fs/cgroup; } 2>&1";
-    guest.write_file("/root/kept", "kept");
+                cat /srv/kept /proc/mounts; hostname; pgrep -x sleep; cat /proc/sys/vm/swappiness; ls /sys/fs/cgroup; } 2>&1";
+    guest.write_file("/srv/kept", "kept");
     guest.output("setsid --fork sleep 1000; hostname before; echo 7 >/proc/sys/vm/swappiness; mkdir /mnt/here; mount -t tmpfs none /mnt/here");
     start(&mut guest, COUNTER);
     let counted = count(&mut guest);
     let before = guest.output(look);
     checkpoint(&mut guest, "as it was");
     for _ in 0..2 {
-        let mess = "rm /root/kept; echo new >/root/new; pkill sleep; setsid --fork sleep 2000; hostname after; rm -r /etc/ssl
+        let mess = "rm /srv/kept; echo new >/root/new; pkill sleep; setsid --fork sleep 2000; hostname after; rm -r /etc/ssl
                     echo 9 >/proc/sys/vm/swappiness; umount /mnt/here; useradd mallory; pkill -f /tmp/program; rm /tmp/count";
         assert_eq!(guest.shell(mess).exit_code, 0);
         assert_ne!(guest.output(look), before);
