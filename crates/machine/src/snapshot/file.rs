@@ -163,6 +163,9 @@ impl MachineSnapshot {
         let mut sections = Sections::decode(&sections)?;
         let extents: Extents = sections.take("extents", EXTENTS)?;
         let state: EngineState = sections.take("engine", ENGINE)?;
+        if state.ram.end.checked_sub(state.ram.start) != Some(header.identity.ram_bytes) {
+            return Err(SnapshotError::Damaged("its RAM has not the size its header says"));
+        }
         let board = sections.take("board", BOARD)?;
         let attachment = sections.take("attachment", ATTACHMENT)?;
         sections.nothing_left()?;

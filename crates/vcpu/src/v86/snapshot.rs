@@ -16,6 +16,9 @@ use crate::compiler::{self, Effort};
 use crate::memory::MemoryImage;
 use crate::{EngineState, VcpuError};
 
+/// Largest 32-bit wasm memory, and what its size is a multiple of.
+const LARGEST_MEMORY: u64 = 4 << 30;
+const WASM_PAGE: u64 = 64 << 10;
 /// Largest translated module that is taken from a snapshot, in bytes; v86 writes at most some
 /// hundred KiB.
 const LARGEST_MODULE: usize = 16 << 20;
@@ -79,6 +82,9 @@ impl V86Snapshot {
         code_offset: u64,
     ) -> Result<Self, VcpuError> {
         let EngineState { ram, instructions, last_counter, translated, pending } = state;
+        if memory.size() > LARGEST_MEMORY || !memory.size().is_multiple_of(WASM_PAGE) {
+            return Err(VcpuError::Snapshot("its memory has a size that no wasm memory has".into()));
+        }
         if ram.start > ram.end
             || ram.end > memory.size()
             || !(ram.end - ram.start).is_multiple_of(super::RAM_GRANULE)

@@ -1,4 +1,6 @@
 //! Files made with ill intent: every checksum in them is right.
+#![allow(clippy::type_complexity, reason = "tables of cases")]
+#![allow(clippy::reversed_empty_ranges, reason = "that is what is refused")]
 
 use proptest::prelude::*;
 use tempfile::NamedTempFile;
@@ -69,7 +71,8 @@ fn the_engine_s_parts_fit_together() {
         })
     };
     assert!(open(&with_engine(|_| {}), Trust::Foreign).is_ok());
-    let changes: [(&str, fn(&mut EngineState)); 9] = [
+    let changes: [(&str, fn(&mut EngineState)); 10] = [
+        ("less RAM than the header says", |state| state.ram = MEMORY..MEMORY),
         ("RAM outside of memory", |state| state.ram = MEMORY..MEMORY + (64 << 10)),
         ("RAM that ends before it starts", |state| state.ram = (64 << 10)..0),
         ("half a granule of RAM", |state| state.ram = 0..(32 << 10)),
