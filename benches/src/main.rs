@@ -102,7 +102,7 @@ fn main() -> Result<()> {
     references(&mut bench, &arguments, &directory);
     measure(&mut bench, &arguments.only)?;
 
-    let document = format!("{}\n{facts}\n{}", METHOD.trim_end(), bench.report.markdown());
+    let document = format!("{}\n\n{facts}\n{}", METHOD.trim_end(), bench.report.markdown());
     fs::write(&arguments.output, &document)
         .with_context(|| format!("writing {}", arguments.output.display()))?;
     println!("{document}");

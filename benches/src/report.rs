@@ -123,17 +123,26 @@ impl Figure {
     }
 }
 
+/// A table.
+#[derive(Debug, Default)]
+struct Section {
+    title: String,
+    figures: Vec<Figure>,
+    /// The machine's load average of a minute when the last figure came.
+    load: String,
+}
+
 /// What becomes the document.
 #[derive(Debug, Default)]
 pub struct Report {
-    sections: Vec<(String, Vec<Figure>)>,
+    sections: Vec<Section>,
     notes: Vec<String>,
 }
 
 impl Report {
     /// Begins a table.
     pub fn section(&mut self, title: &str) {
-        self.sections.push((title.to_owned(), Vec::new()));
+        self.sections.push(Section { title: title.to_owned(), ..Section::default() });
     }
 
     /// Adds a row to the present table, and shows it.
@@ -142,8 +151,9 @@ impl Report {
         if self.sections.is_empty() {
             self.section("Figures");
         }
-        if let Some((_, figures)) = self.sections.last_mut() {
-            figures.push(figure);
+        if let Some(section) = self.sections.last_mut() {
+            section.figures.push(figure);
+            section.load = load();
         }
     }
 
@@ -161,17 +171,18 @@ impl Report {
             text.push_str(line);
             text.push('\n');
         };
-        let figures = || self.sections.iter().flat_map(|(_, figures)| figures);
+        let figures = || self.sections.iter().flat_map(|section| &section.figures);
         let (with_goal, missed): (Vec<_>, Vec<_>) = (
             figures().filter(|figure| figure.goal.is_some()).collect(),
             figures().filter(|figure| figure.goal.is_some_and(|goal| !goal.reached(figure.value))).collect(),
         );
         put(&format!("{} of {} goals are reached.", with_goal.len() - missed.len(), with_goal.len()));
-        for (title, figures) in self.sections.iter().filter(|(_, figures)| !figures.is_empty()) {
-            put(&format!("\n## {title}\n"));
+        for section in self.sections.iter().filter(|section| !section.figures.is_empty()) {
+            put(&format!("\n## {}\n", section.title));
             put("| what | figure | | goal | reached | reference, same run | ratio to it |");
             put("|---|---:|---|---:|---|---|---:|");
-            figures.iter().for_each(|figure| put(&figure.row()));
+            section.figures.iter().for_each(|figure| put(&figure.row()));
+            put(&format!("\nLoad of the machine at the end of these: {}.", section.load));
         }
         if !self.notes.is_empty() {
             put("\n## Not measured\n");
@@ -179,6 +190,12 @@ impl Report {
         }
         text
     }
+}
+
+/// How many programs want to run, on average of the last minute.
+fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().next().unwrap_or("unknown").to_owned()
 }
 
 #[cfg(test)]
