@@ -14,21 +14,26 @@
 //! {"type":"read_file","id":"2","success":false,"error":"…","error_code":"not_found"}
 //! ```
 
+mod check;
 mod content;
 mod error_code;
+mod event;
 mod id;
 mod parse;
 mod request;
 mod response;
+mod schema;
+mod signal;
 
 pub use content::{Encoding, FileMode};
 pub use error_code::ErrorCode;
+pub use event::*;
 pub use id::RequestId;
 pub use parse::{ParsedLine, RequestError, parse_line};
-pub use request::{
-    Checkpoint, Close, Fork, ReadFile, Request, Reset, Restore, Save, Shell, Status, WriteFile,
-};
-pub use response::{
-    Checkpointed, Closed, Failure, FileContent, FileWritten, Forked, Outcome, ResetDone, Response, Restored,
-    Saved, ShellResult, StatusReport,
-};
+pub use request::*;
+pub use response::*;
+pub use schema::schema;
+pub use signal::{signal_name, signal_number};
+
+/// The version of this protocol; see [`HelloReport::protocol_version`].
+pub const PROTOCOL_VERSION: u32 = 1;

@@ -2,4 +2,5 @@
 //! agent inside the guest ([`agent`]). Types and pure codecs only, no I/O.
 
 pub mod agent;
+#[cfg(feature = "json")]
 pub mod json;

@@ -1,6 +1,9 @@
 //! How bytes and modes are written in JSON.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// How bytes are written in a JSON string.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,6 +14,19 @@ pub enum Encoding {
     Text,
     /// In base64 (RFC 4648 section 4, with padding).
     Base64,
+}
+
+impl JsonSchema for Encoding {
+    fn schema_name() -> Cow<'static, str> {
+        "Encoding".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "enum": ["text", "base64"],
+            "description": "How bytes are written in a string: as UTF-8 text, or in base64 (RFC 4648 section 4, with padding, without line breaks).",
+        })
+    }
 }
 
 /// Strings only: what serde derives would take `{"base64":null}`, too.
@@ -51,6 +67,26 @@ impl<'de> Deserialize<'de> for FileMode {
             serde::de::Error::custom(format_args!(
                 "{INVALID_MODE}{text:?} is no file mode: give octal digits in a string, such as \"0644\""
             ))
+        })
+    }
+}
+
+impl Serialize for FileMode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:04o}", self.0))
+    }
+}
+
+impl JsonSchema for FileMode {
+    fn schema_name() -> Cow<'static, str> {
+        "FileMode".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^(0o)?[0-7]{1,5}$",
+            "description": "Permission bits in octal, from \"0\" to \"7777\", such as \"0644\".",
         })
     }
 }

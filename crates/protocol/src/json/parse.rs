@@ -5,12 +5,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::content::INVALID_MODE;
-use super::request::MAXIMUM_TIME_LIMIT_MS;
-use super::{ErrorCode, Failure, Request, RequestId};
-
-/// Every value of `type` there is.
-const TYPES: [&str; 10] =
-    ["shell", "write_file", "read_file", "reset", "status", "checkpoint", "restore", "fork", "close", "save"];
+use super::{ErrorCode, Failure, Request, RequestId, check};
 
 /// A line that was understood as far as possible.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +16,8 @@ pub struct ParsedLine {
     pub id: Option<RequestId>,
     /// The sandbox it is for; without it, the first one.
     pub sandbox: Option<String>,
+    /// Whether it need not wait for the requests before it, nor those behind it for its answer.
+    pub concurrent: bool,
     /// The request, or what is wrong with it.
     pub request: Result<Request, RequestError>,
 }
@@ -36,7 +33,7 @@ pub struct RequestError {
 }
 
 impl RequestError {
-    fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+    pub(super) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
 }
@@ -52,7 +49,9 @@ impl From<RequestError> for Failure {
 pub fn parse_line(line: &[u8]) -> ParsedLine {
     match parse_object(line) {
         Ok(object) => parse_request(object),
-        Err(error) => ParsedLine { kind: None, id: None, sandbox: None, request: Err(error) },
+        Err(error) => {
+            ParsedLine { kind: None, id: None, sandbox: None, concurrent: false, request: Err(error) }
+        }
     }
 }
 
@@ -79,6 +78,7 @@ fn parse_request(mut object: Map<String, Value>) -> ParsedLine {
     let id_value = object.remove("id");
     let kind_value = object.remove("type");
     let sandbox_value = object.remove("sandbox");
+    let async_value = object.remove("async");
     let kind = kind_value.as_ref().and_then(Value::as_str).map(str::to_owned);
     let id = match id_value {
         Some(Value::String(text)) => Ok(RequestId::Text(text)),
@@ -93,17 +93,20 @@ fn parse_request(mut object: Map<String, Value>) -> ParsedLine {
         Some(_) => Err(invalid_request("`sandbox` must be a string: the name that `fork` gave")),
     };
     let (sandbox, sandbox_error) = split(sandbox);
-    let request = match (&kind, kind_value, id_error.or(sandbox_error)) {
-        (_, None, _) => {
-            Err(invalid_request(format!("`type` is missing: it must be one of {}", TYPES.join(", "))))
-        }
-        (None, Some(_), _) => {
-            Err(invalid_request(format!("`type` must be a string, one of {}", TYPES.join(", "))))
-        }
+    let concurrent = match async_value {
+        None => Ok(None),
+        Some(Value::Bool(flag)) => Ok(Some(flag)),
+        Some(_) => Err(invalid_request("`async` must be true or false")),
+    };
+    let (concurrent, async_error) = split(concurrent);
+    let types = Request::TYPES.join(", ");
+    let request = match (&kind, kind_value, id_error.or(sandbox_error).or(async_error)) {
+        (_, None, _) => Err(invalid_request(format!("`type` is missing: it must be one of {types}"))),
+        (None, Some(_), _) => Err(invalid_request(format!("`type` must be a string, one of {types}"))),
         (Some(_), _, Some(error)) => Err(error),
         (Some(kind), _, None) => typed_request(kind, object),
     };
-    ParsedLine { kind, id, sandbox, request }
+    ParsedLine { kind, id, sandbox, concurrent: concurrent.unwrap_or(false), request }
 }
 
 /// What was read, and what was wrong.
@@ -114,105 +117,60 @@ fn split<T>(result: Result<Option<T>, RequestError>) -> (Option<T>, Option<Reque
     }
 }
 
-fn invalid_request(message: impl Into<String>) -> RequestError {
+pub(super) fn invalid_request(message: impl Into<String>) -> RequestError {
     RequestError::new(ErrorCode::InvalidRequest, message)
 }
 
 fn typed_request(kind: &str, object: Map<String, Value>) -> Result<Request, RequestError> {
-    let request = match kind {
-        "shell" => Request::Shell(fields(kind, object)?),
-        "write_file" => Request::WriteFile(fields(kind, object)?),
-        "read_file" => Request::ReadFile(fields(kind, object)?),
-        "reset" => Request::Reset(fields(kind, object)?),
-        "status" => Request::Status(fields(kind, object)?),
-        "checkpoint" => Request::Checkpoint(fields(kind, object)?),
-        "restore" => Request::Restore(fields(kind, object)?),
-        "fork" => Request::Fork(fields(kind, object)?),
-        "close" => Request::Close(fields(kind, object)?),
-        "save" => Request::Save(fields(kind, object)?),
-        _ => {
-            let message = format!("the type {kind:?} is unknown: it must be one of {}", TYPES.join(", "));
-            return Err(RequestError::new(ErrorCode::UnknownType, message));
-        }
+    let Some(request) = Request::from_fields(kind, object) else {
+        let nearest = nearest(kind, Request::TYPES);
+        let hint = nearest.map(|name| format!("did you mean {name:?}? ")).unwrap_or_default();
+        let types = Request::TYPES.join(", ");
+        let message = format!("the type {kind:?} is unknown: {hint}it must be one of {types}");
+        return Err(RequestError::new(ErrorCode::UnknownType, message));
     };
-    check(&request)?;
+    let request = request?;
+    check::check(&request)?;
     Ok(request)
 }
 
-fn fields<T: DeserializeOwned>(kind: &str, object: Map<String, Value>) -> Result<T, RequestError> {
+/// Reads the fields of a request of type `kind` other than those that all requests have.
+pub(super) fn fields<T: DeserializeOwned>(kind: &str, object: Map<String, Value>) -> Result<T, RequestError> {
     serde_path_to_error::deserialize(Value::Object(object)).map_err(|error| {
-        let field = error.path().to_string();
+        let path = error.path().to_string();
         let message = error.into_inner().to_string();
         if let Some(message) = message.strip_prefix(INVALID_MODE) {
             return RequestError::new(ErrorCode::InvalidMode, message);
         }
+        let hint = unknown_field_hint(&message).unwrap_or_default();
         // Errors about the object as a whole have no path.
-        let place = if field == "." { String::new() } else { format!("`{field}`: ") };
-        invalid_request(format!("in a request of type {kind:?}: {place}{message}"))
+        let place = if path == "." { String::new() } else { format!("`{path}`: ") };
+        invalid_request(format!("in a request of type {kind:?}: {place}{message}{hint}"))
     })
 }
 
-/// What serde's types cannot say.
-fn check(request: &Request) -> Result<(), RequestError> {
-    match request {
-        Request::Shell(shell) => {
-            if !(1..=MAXIMUM_TIME_LIMIT_MS).contains(&shell.time_limit_ms) {
-                return Err(invalid_request(format!(
-                    "`time_limit_ms` must be from 1 to {MAXIMUM_TIME_LIMIT_MS} (a day), not {}",
-                    shell.time_limit_ms
-                )));
-            }
-            if shell.command.contains('\0') {
-                return Err(invalid_request("`command` must not contain the character NUL"));
-            }
-            for (name, value) in &shell.env {
-                if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-                    return Err(invalid_request(format!(
-                        "`env` has the unusable entry {name:?}: names must not be empty nor contain \
-                         '=', and neither names nor values may contain NUL"
-                    )));
-                }
-            }
-            shell.cwd.as_deref().map_or(Ok(()), |cwd| check_path("cwd", cwd))
-        }
-        Request::WriteFile(write) => check_path("path", &write.path),
-        Request::ReadFile(read) => check_path("path", &read.path),
-        Request::Checkpoint(checkpoint) => check_name(&checkpoint.name),
-        Request::Restore(restore) => check_name(&restore.name),
-        Request::Fork(fork) => fork.name.as_deref().map_or(Ok(()), check_name),
-        Request::Save(save) if save.path.is_empty() || save.path.contains('\0') => {
-            Err(RequestError::new(ErrorCode::InvalidPath, "`path` must be a path on the host"))
-        }
-        Request::Reset(_) | Request::Status(_) | Request::Close(_) | Request::Save(_) => Ok(()),
-    }
+/// For serde's message about an unknown field, which lists those there are: the one that was probably meant.
+fn unknown_field_hint(message: &str) -> Option<String> {
+    let mut names = message.strip_prefix("unknown field `")?.split('`').step_by(2);
+    let unknown = names.next()?;
+    let known: Vec<&str> = names.chain(EVERYWHERE).collect();
+    nearest(unknown, &known).map(|name| format!(" (did you mean `{name}`?)"))
 }
 
-/// Names of checkpoints and sandboxes are kept in memory and repeated in messages.
-const LONGEST_NAME: usize = 200;
+/// The fields that every request has.
+const EVERYWHERE: [&str; 4] = ["type", "id", "sandbox", "async"];
 
-fn check_name(name: &str) -> Result<(), RequestError> {
-    if (1..=LONGEST_NAME).contains(&name.len()) {
-        return Ok(());
-    }
-    Err(invalid_request(format!("`name` must have 1 to {LONGEST_NAME} bytes, not {}", name.len())))
-}
-
-/// Linux's PATH_MAX, with the NUL at the end.
-const LONGEST_PATH: usize = 4096;
-
-fn check_path(field: &str, path: &str) -> Result<(), RequestError> {
-    let problem = if path.is_empty() {
-        "is empty: give an absolute path".into()
-    } else if path.contains('\0') {
-        "must not contain the character NUL".into()
-    } else if !path.starts_with('/') {
-        format!("{path:?} is not absolute: start it with \"/\"")
-    } else if path.len() >= LONGEST_PATH {
-        format!("has {} bytes: Linux takes at most {}", path.len(), LONGEST_PATH - 1)
-    } else {
-        return Ok(());
-    };
-    Err(RequestError::new(ErrorCode::InvalidPath, format!("`{field}` {problem}")))
+/// What `word` was probably meant to be.
+fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
+    const LIKE_ENOUGH: f64 = 0.7;
+    let plain = |text: &str| text.to_lowercase().replace(['_', '-'], "");
+    let word = plain(word);
+    candidates
+        .iter()
+        .map(|candidate| (strsim::jaro_winkler(&word, &plain(candidate)), *candidate))
+        .filter(|(likeness, _)| *likeness > LIKE_ENOUGH)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]
@@ -232,7 +190,7 @@ mod tests {
     fn a_shell_request_has_defaults() {
         let parsed = parse_line(br#"{"type":"shell","id":"7","command":"ls"}"#);
         let Ok(Request::Shell(shell)) = parsed.request else { panic!("{parsed:?}") };
-        assert_eq!((shell.command.as_str(), shell.time_limit_ms), ("ls", 5000));
+        assert_eq!((shell.command.as_str(), shell.time_limit_ms), ("ls", None));
         assert_eq!((shell.cwd, shell.stdin, shell.env.len()), (None, None, 0));
         assert_eq!(parsed.id, Some("7".into()));
     }
@@ -283,6 +241,34 @@ mod tests {
             ),
             (r#"{"type":"shell","id":"1","command":"","cwd":"tmp"}"#, Some("1"), InvalidPath, "not absolute"),
             (r#"{"type":"shell","id":"1","command":"","env":{"a=b":""}}"#, Some("1"), InvalidRequest, "a=b"),
+            (
+                r#"{"type":"shell","id":"1","command":"","timeLimitMs":1}"#,
+                Some("1"),
+                InvalidRequest,
+                "did you mean `time_limit_ms`?",
+            ),
+            (r#"{"type":"exce","id":"1"}"#, Some("1"), UnknownType, "did you mean \"exec\"?"),
+            (r#"{"type":"status","id":"1","async":1}"#, Some("1"), InvalidRequest, "`async`"),
+            (r#"{"type":"exec","id":"1","argv":[]}"#, Some("1"), InvalidRequest, "`argv`"),
+            (
+                r#"{"type":"exec","id":"1","argv":["a"],"pty":{"cols":0,"rows":1}}"#,
+                Some("1"),
+                InvalidRequest,
+                "`pty`",
+            ),
+            (
+                r#"{"type":"exec","id":"1","argv":["a"],"pty":{"cols":1,"rows":1,"x":1}}"#,
+                Some("1"),
+                InvalidRequest,
+                "unknown field `x`",
+            ),
+            (
+                r#"{"type":"process_signal","id":"1","process_id":"p","signal":"SIGFOO"}"#,
+                Some("1"),
+                InvalidRequest,
+                "SIGFOO",
+            ),
+            (r#"{"type":"upload","id":"1","path":"/a"}"#, Some("1"), InvalidRequest, "`content`"),
             (r#"{"type":"status","id":"1","sandbox":1}"#, Some("1"), InvalidRequest, "`sandbox`"),
             (r#"{"type":"checkpoint","id":"1","name":""}"#, Some("1"), InvalidRequest, "`name`"),
             (r#"{"type":"read_file","id":"1","path":""}"#, Some("1"), InvalidPath, "empty"),
