@@ -19,6 +19,7 @@ mod server;
 mod status;
 mod sys;
 mod user;
+mod writable;
 
 use std::process::ExitCode;
 

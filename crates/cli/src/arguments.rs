@@ -41,6 +41,14 @@ pub struct MachineArguments {
         value_parser = clap::value_parser!(u64).range(64..=1024))]
     pub memory_limit: u64,
 
+    /// Space for files that the guest writes, in MiB; it is guest memory [default: three quarters of it]
+    #[arg(long, value_name = "MB", global = true, value_parser = clap::value_parser!(u64).range(1..=1024))]
+    pub disk_limit: Option<u64>,
+
+    /// Processes and threads that requests may have at a time [default: 8 for each MiB of memory]
+    #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u64).range(8..=32768))]
+    pub process_limit: Option<u64>,
+
     /// Boot the image in this directory instead of the one inside the program
     #[arg(long, value_name = "DIR", global = true)]
     pub image: Option<PathBuf>,

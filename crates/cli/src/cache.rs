@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use wasm_sandbox::SnapshotIdentity;
 
 /// Raised when what is made, or how, changes without a change of engine, image or file format.
-const RECIPE: u32 = 3;
+const RECIPE: u32 = 4;
 
 /// Name of the lock file.
 const LOCK: &str = "lock";

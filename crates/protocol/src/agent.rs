@@ -42,7 +42,7 @@ pub use messages::{AgentToHost, HostToAgent, OperationId, Ready};
 pub use status::StatusReport;
 
 /// The version both sides must agree on; raised whenever a frame changes its meaning or encoding.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// The name of the virtio console port the frames travel over.
 pub const PORT_NAME: &str = "org.wasm-sandbox.agent";
