@@ -31,6 +31,12 @@ pub struct Arguments {
 pub enum Command {
     /// Make the snapshot that sandboxes start from, ahead of the first start
     Prepare,
+    /// Print the JSON Schema of all messages
+    Schema {
+        /// Print the reference for people instead, in Markdown
+        #[arg(long)]
+        reference: bool,
+    },
 }
 
 /// The machine.
