@@ -7,6 +7,7 @@ mod cache;
 mod lines;
 mod logging;
 mod prepare;
+mod report;
 mod serve;
 mod startup;
 mod warm_up;
