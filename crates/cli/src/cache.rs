@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::NamedTempFile;
-use wasm_sandbox::SnapshotIdentity;
+use wasm_sandbox::SandboxConfig;
 
 pub use manifest::Check;
 use manifest::Manifest;
@@ -34,7 +34,7 @@ const ROOM: usize = 160 << 20;
 /// A use is noted again after this time.
 const USE_IS_NEWS: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Where the snapshot of one engine, image and memory size is kept.
+/// Where the snapshot of one engine, image, memory size and processor is kept.
 #[derive(Debug)]
 pub struct Entry {
     directory: PathBuf,
@@ -61,16 +61,19 @@ impl Files {
 }
 
 impl Entry {
-    /// The place for `identity`; nothing is touched yet. `None` if there is no cache directory.
-    pub fn of(identity: &SnapshotIdentity) -> Option<Self> {
+    /// The place for what `config` starts from, on this processor: computers of several kinds may share a cache.
+    /// Nothing is touched yet. `None` if there is no cache directory.
+    pub fn of(config: &SandboxConfig) -> Option<Self> {
         let root = root()?;
+        let identity = &config.identity;
         let prefix = |hash: &[u8; 32]| hash[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let name = format!(
-            "{}-{}-{}m-{}.{RECIPE}",
+            "{}-{}-{}m-{}.{RECIPE}-{:016x}",
             prefix(&identity.engine),
             prefix(&identity.image),
             identity.ram_bytes >> 20,
             env!("CARGO_PKG_VERSION"),
+            config.engine.compatibility(),
         );
         Some(Self { directory: root.join("snapshots").join(name) })
     }

@@ -13,7 +13,7 @@ use crate::warm_up;
 
 /// Makes the snapshot of `config` unless it is there and whole, and removes what earlier versions have left.
 pub fn prepare(config: &SandboxConfig) -> Result<()> {
-    let entry = Entry::of(&config.identity).ok_or_else(no_directory)?;
+    let entry = Entry::of(config).ok_or_else(no_directory)?;
     find_or_make(config, &entry, Check::Everything)?;
     ensure!(entry.files(Check::Modified)?.is_some(), "{} has no snapshot", entry.directory().display());
     remove_old(&entry);
@@ -24,7 +24,7 @@ pub fn prepare(config: &SandboxConfig) -> Result<()> {
 /// The snapshot of `config`: found, or made and kept. Where nothing can be kept, one that is not
 /// warmed up, for this process alone.
 pub fn prepared(config: &SandboxConfig) -> Result<Option<MachineSnapshot>> {
-    let kept = match Entry::of(&config.identity) {
+    let kept = match Entry::of(config) {
         Some(entry) => find_or_make(config, &entry, Check::Modified).inspect(|_| entry.note_use()),
         None => Err(no_directory()),
     };
@@ -138,7 +138,7 @@ fn warm_snapshot(config: &SandboxConfig, report: &mut Report) -> Result<MachineS
         }
         // The first answer comes when the machine has booted.
         if number == 0 {
-            report.stage("running the usual tools, so that they are translated");
+            report.stage("running the usual tools");
         }
         report.steps(number + 1, all);
     }

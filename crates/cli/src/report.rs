@@ -36,7 +36,8 @@ impl Report {
         let message = format!("{} of {}: {stage}", self.number, self.stages);
         match &self.bar {
             Some(bar) => {
-                bar.set_length(0);
+                bar.set_length(1);
+                bar.set_position(0);
                 bar.set_message(message);
             }
             None => say(&message),
@@ -76,8 +77,8 @@ impl Drop for Report {
 }
 
 fn bar() -> ProgressBar {
-    let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {elapsed}") {
+    let bar = ProgressBar::new(1);
+    if let Ok(style) = ProgressStyle::with_template("{elapsed:>4} {bar:20} {wide_msg}") {
         bar.set_style(style);
     }
     bar.enable_steady_tick(Duration::from_millis(200));
