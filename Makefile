@@ -41,7 +41,7 @@ build: artifacts
 
 # The snapshot that sandboxes start from; otherwise the first start makes it.
 prepared: build
-	$(say) 'snapshot: booting and warming up (the first time a minute or two)'
+	$(say) 'snapshot: booting and warming up (the first time one to three minutes)'
 	@$(bin)/wasm-sandbox prepare
 
 run: prepared

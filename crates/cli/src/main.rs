@@ -8,6 +8,7 @@ mod lines;
 mod logging;
 mod output;
 mod prepare;
+mod report;
 mod schema;
 mod serve;
 mod startup;
