@@ -5,7 +5,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use wasm_sandbox_machine::MachineSnapshot;
-use wasm_sandbox_protocol::json::{ErrorCode, Event, Failure, Request, RequestId, Response};
+use wasm_sandbox_protocol::json::{Call, ErrorCode, Event, Failure, Outcome, Request, RequestId, Response};
 
 use crate::client::{Client, Ticket};
 use crate::config::SandboxConfig;
@@ -63,6 +63,19 @@ impl Sandbox {
     /// Carries `request` out and waits for the answer. Events are dropped.
     pub fn request(&self, id: impl Into<RequestId>, request: impl Into<Request>) -> Response {
         self.request_with_events(id, request, |_| {})
+    }
+
+    /// Carries `request` out and waits for what a success carries. Events are dropped.
+    ///
+    /// # Errors
+    /// Why it was not carried out. For `shell` and `exec` with `background` use [`Sandbox::request`], since their answer is
+    /// of another type.
+    pub fn call<R: Call>(&self, request: R) -> Result<R::Answer, Failure> {
+        let response = self.request(0, request);
+        R::Answer::try_from(response.outcome).map_err(|outcome| match outcome {
+            Outcome::Failure(failure) => failure,
+            _ => Failure::new(ErrorCode::Internal, "the answer is of another type"),
+        })
     }
 
     /// Carries `request` out and waits for the answer; `on_event` gets the events before it, on the machine's thread.
