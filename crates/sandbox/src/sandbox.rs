@@ -121,7 +121,7 @@ impl Sandbox {
     /// Queues a request, or the answer that says what is wrong with one.
     pub(crate) fn submit_job(&self, ticket: Ticket, request: Result<Request, Failure>) {
         let Some(jobs) = &self.jobs else { return };
-        if let Err(unsent) = jobs.send(Job::Request { ticket, request })
+        if let Err(unsent) = jobs.send(Job::Request { ticket, request: Box::new(request) })
             && let Job::Request { ticket, .. } = unsent.0
         {
             ticket.answer(stopped().into(), false);
