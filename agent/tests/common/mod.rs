@@ -298,6 +298,7 @@ fn into_owned(frame: AgentToHost<'_>) -> Frame {
         AgentToHost::FileData { op, data } => AgentToHost::FileData { op, data: data.into_owned() },
         AgentToHost::Ready(ready) => AgentToHost::Ready(ready),
         AgentToHost::Pong { token } => AgentToHost::Pong { token },
+        AgentToHost::Frozen => AgentToHost::Frozen,
         AgentToHost::Started { op, pid } => AgentToHost::Started { op, pid },
         AgentToHost::Exited(exited) => AgentToHost::Exited(exited),
         AgentToHost::Credit { op, bytes } => AgentToHost::Credit { op, bytes },
