@@ -2,6 +2,10 @@
 
 pub mod clone;
 pub mod entropy;
+#[cfg(target_arch = "x86")]
+pub mod fork_server;
 pub mod loopback;
+#[cfg(target_arch = "x86")]
+pub mod ptrace;
 pub mod signals;
 pub mod wait;
