@@ -273,9 +273,10 @@ impl WaitingShells {
     /// way.
     pub fn take(exec: &Exec, key: Key, shared: &mut Shared) -> Option<Released> {
         let waiting = &shared.waiting;
-        let can_copy = waiting.zygote.as_ref().is_some_and(|zygote| {
-            zygote.is_ready() && zygote.shell.state == State::AtTheGate
-        });
+        let can_copy = waiting
+            .zygote
+            .as_ref()
+            .is_some_and(|zygote| zygote.is_ready() && zygote.shell.state == State::AtTheGate);
         if (waiting.at_the_gate() == 0 && !can_copy) || !script::suits(exec) {
             return None;
         }

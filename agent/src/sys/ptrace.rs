@@ -72,7 +72,8 @@ impl Drop for Stopped {
 fn request(request: libc::c_uint, pid: Pid, data: *mut c_void) -> rustix::io::Result<()> {
     // SAFETY: with the requests above the kernel uses nothing but `data`, which is null or points to `Registers`, the
     // structure that i386 kernels read and write.
-    let result = unsafe { libc::ptrace(request, pid.as_raw_nonzero().get(), std::ptr::null_mut::<c_void>(), data) };
+    let result =
+        unsafe { libc::ptrace(request, pid.as_raw_nonzero().get(), std::ptr::null_mut::<c_void>(), data) };
     if result < 0 { Err(last_error()) } else { Ok(()) }
 }
 

@@ -23,6 +23,9 @@ const COMMANDS: [&str; 13] = [
     "python3 - <<'EOF'\ndef fib(n):\n    return n if n < 2 else fib(n - 1) + fib(n - 2)\nprint(fib(16))\nEOF",
 ];
 
+/// Shells started at the end: what all requests have in common is translated to its last page.
+const SHELLS: usize = 3000;
+
 /// A file that comes and goes.
 const FILE: &str = "/tmp/.warm-up";
 
@@ -42,7 +45,7 @@ pub fn requests() -> Vec<Request> {
             requests.push(Request::ReadFile(ReadFile { path: FILE.into(), encoding: Default::default() }));
         }
     }
-    for _ in 0..20 {
+    for _ in 0..SHELLS {
         requests.push(shell("echo hi"));
     }
     requests.push(shell(&format!("rm -f {FILE}; sync")));

@@ -72,7 +72,8 @@ struct Copy {
 /// What a zygote has as its standard output, and the agent's end of it.
 pub fn line() -> Option<(OwnedFd, OwnedFd)> {
     let flags = SocketFlags::CLOEXEC;
-    let (output, agent) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).ok()?;
+    let (output, agent) =
+        rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).ok()?;
     rustix::io::ioctl_fionbio(&agent, true).ok()?;
     Some((output, agent))
 }
@@ -198,7 +199,8 @@ impl Zygote {
             let fits = control.push(SendAncillaryMessage::ScmRights(&descriptors));
             let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
             let content = [IoSlice::new(&[0; 4])];
-            (fits && rustix::net::sendmsg(self.shell.line(), &content, &mut control, flags) == Ok(4)).then_some(())
+            (fits && rustix::net::sendmsg(self.shell.line(), &content, &mut control, flags) == Ok(4))
+                .then_some(())
         });
         match sent {
             Some(()) => Ok(Copy { stdout, stderr, gate, rest: script, group }),
