@@ -337,6 +337,7 @@ impl WaitingShells {
         }
         if zygote.shell.state != State::Discarded {
             shared.waiting.failures += 1;
+            shared.waiting.no_zygote |= zygote.has_failed();
         }
         let (own, of_a_copy) = zygote.into_groups();
         for group in [Some(own), of_a_copy].into_iter().flatten() {

@@ -29,6 +29,10 @@ impl Zygote {
         match self.never {}
     }
 
+    pub fn has_failed(&self) -> bool {
+        match self.never {}
+    }
+
     pub fn prepare(&mut self) -> Option<()> {
         match self.never {}
     }

@@ -58,6 +58,8 @@ pub struct Zygote {
     ready: bool,
     /// A copy that was asked for and is not there yet.
     pending: Option<Copy>,
+    /// Whether it ever made one.
+    proven: bool,
 }
 
 /// The agent's side of a copy, apart from its process.
@@ -81,12 +83,17 @@ pub fn line() -> Option<(OwnedFd, OwnedFd)> {
 impl Zygote {
     /// A shell that was started with an end of a [`line`] for its output; not yet at the gate.
     pub fn new(shell: Shell) -> Option<Self> {
-        Some(Self { shell, ready: false, pending: None })
+        Some(Self { shell, ready: false, pending: None, proven: false })
     }
 
     /// Whether it can be asked for copies.
     pub fn is_ready(&self) -> bool {
         self.ready
+    }
+
+    /// Whether it was made ready and never made a copy: the machine code may be what ended it.
+    pub fn has_failed(&self) -> bool {
+        self.ready && !self.proven
     }
 
     /// Makes it ready, now that it is at the gate.
@@ -165,6 +172,7 @@ impl Zygote {
             }
         }
         let answer = self.answer()?;
+        self.proven = true;
         let Copy { stdout, stderr, gate, rest, group } = self.pending.take()?;
         let Some(pid) = Pid::from_raw(answer).filter(|_| answer > 0) else {
             containment.release(group);
@@ -220,11 +228,11 @@ impl Zygote {
     }
 }
 
-/// Makes copies inherit the page tables of program and libraries. Linux leaves them out where a mapping of a file was
+/// Makes copies inherit the page tables of program and C library. Linux leaves them out where a mapping of a file was
 /// never written to, and each copy would find its pages again by some fifty page faults.
 fn keep_page_tables(pid: Pid, memory: &File) -> Option<()> {
     let maps = std::fs::read_to_string(format!("/proc/{}/maps", pid.as_raw_nonzero())).ok()?;
-    for line in maps.lines().filter(|line| line.contains('/')) {
+    for line in maps.lines().filter(|line| line.ends_with("/bash") || line.contains("/libc.")) {
         let mut fields = line.split_whitespace();
         let start = u32::from_str_radix(fields.next()?.split('-').next()?, 16).ok()?;
         if !matches!(fields.next()?, "r-xp" | "r--p") {
