@@ -59,6 +59,16 @@ impl Launcher {
 
     /// Starts the program of a request in a group.
     pub fn launch(&mut self, exec: &Exec, group: &Group) -> Result<Launched, Refusal> {
+        self.launch_on(exec, group, None)
+    }
+
+    /// Starts a program whose output streams are the first of two file descriptors, and the agent's end is the second.
+    pub fn launch_on(
+        &mut self,
+        exec: &Exec,
+        group: &Group,
+        output: Option<(OwnedFd, OwnedFd)>,
+    ) -> Result<Launched, Refusal> {
         let Some(program) = exec.argv.first().filter(|program| !program.is_empty()) else {
             return Err(Refusal::new(FailureCode::InvalidArgument, "argv is empty"));
         };
@@ -77,9 +87,10 @@ impl Launcher {
             .filter(|_| user != User::root())
             .map(|_| (user.uid, user.gid, user.groups.as_slice()));
 
-        let streams = match exec.pty {
-            Some(size) => terminal(size, &user),
-            None => self.pipes(exec, &user),
+        let streams = match (exec.pty, output) {
+            (Some(size), _) => terminal(size, &user),
+            (None, None) => self.pipes(exec, &user),
+            (None, Some(output)) => self.given(output),
         }
         .map_err(|error| Refusal::new(code(error), format!("cannot open streams: {}", describe(error))))?;
         let plan = Plan {
@@ -97,6 +108,12 @@ impl Launcher {
         let (pid, pidfd) = started.map_err(|(step, error)| explain(step, error, exec, &programs))?;
         let Streams { child: _closed, stdin, stdout, stderr } = streams;
         Ok(Launched { pid, pidfd, stdin, stdout, stderr })
+    }
+
+    fn given(&self, (output, agent): (OwnedFd, OwnedFd)) -> rustix::io::Result<Streams> {
+        let copy = |fd: &OwnedFd| fd.try_clone().map_err(|_| Errno::MFILE);
+        let child = [copy(&self.null)?, copy(&output)?, output];
+        Ok(Streams { child, stdin: None, stdout: agent, stderr: None })
     }
 
     fn pipes(&self, exec: &Exec, user: &User) -> rustix::io::Result<Streams> {
