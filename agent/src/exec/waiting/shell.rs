@@ -13,7 +13,7 @@ use wasm_sandbox_protocol::agent::Exec;
 use super::inputs::Inputs;
 use super::{Released, Retry};
 use crate::contain::{Containment, Group};
-use crate::exec::launch::{Launched, Launcher};
+use crate::exec::launch::{Launched, Launcher, Program};
 use crate::poller::Key;
 
 /// The shell.
@@ -73,7 +73,7 @@ impl Shell {
                 env: vec![("BASH_ENV".into(), fifo.to_str()?.into())],
                 ..Exec::default()
             };
-            match launcher.launch(&exec, &group) {
+            match launcher.launch(&exec, Program::Named, &group) {
                 Ok(launched) => Some((launched, group)),
                 Err(_) => {
                     containment.release(group);
