@@ -17,8 +17,8 @@ use crate::files::entry::kind;
 /// A file with a NUL in so many first bytes is taken for binary.
 const LOOK_FOR_NUL: usize = 8 * 1024;
 
-/// Bytes of a file that are read at once; longer lines are cut for the search.
-const BLOCK: usize = 256 * 1024;
+/// Bytes of a file that are read at once; longer lines are searched in pieces of this size.
+const BLOCK: usize = 1 << 20;
 
 /// The most memory a pattern may take when it is compiled.
 const PATTERN_SIZE: usize = 4 << 20;
