@@ -6,6 +6,7 @@ mod backlog;
 mod cache;
 mod lines;
 mod logging;
+mod output;
 mod prepare;
 mod serve;
 mod startup;

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use wasm_sandbox::{MachineSnapshot, SandboxConfig, Trust};
 
 use crate::arguments::{Arguments, MachineArguments};
+use crate::serve::TRANSPORT;
 use crate::{artifacts, prepare};
 
 /// A configuration that powers the machine on.
@@ -19,6 +20,9 @@ pub fn config(arguments: &MachineArguments) -> Result<SandboxConfig> {
         engine: artifacts::engine()?,
         image,
         memory_limit_bytes,
+        process_limit: None,
+        disk_limit_bytes: None,
+        transport: TRANSPORT,
         identity: artifacts::identity(image_hash, memory_limit_bytes),
         snapshot: None,
         kernel_log: arguments.verbose,

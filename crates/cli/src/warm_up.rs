@@ -33,13 +33,8 @@ pub fn requests() -> Vec<Request> {
         requests.extend(COMMANDS.iter().map(|command| shell(command)));
         for size in [1 << 10, 4 << 20] {
             let content = "x".repeat(size);
-            requests.push(Request::WriteFile(WriteFile {
-                path: FILE.into(),
-                content,
-                encoding: Default::default(),
-                mode: None,
-            }));
-            requests.push(Request::ReadFile(ReadFile { path: FILE.into(), encoding: Default::default() }));
+            requests.push(WriteFile { path: FILE.into(), content, ..WriteFile::default() }.into());
+            requests.push(ReadFile { path: FILE.into(), ..ReadFile::default() }.into());
         }
     }
     for _ in 0..20 {
@@ -50,5 +45,5 @@ pub fn requests() -> Vec<Request> {
 }
 
 fn shell(command: &str) -> Request {
-    Request::Shell(Shell { time_limit_ms: 120_000, ..Shell::new(command) })
+    Shell { time_limit_ms: Some(120_000), ..Shell::new(command) }.into()
 }

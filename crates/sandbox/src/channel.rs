@@ -8,6 +8,8 @@ pub(crate) struct Channel {
     outgoing: Vec<u8>,
     decoder: Decoder,
     last_operation: u32,
+    /// While a snapshot is taken: frames that go to the agent afterwards.
+    held: Option<Vec<u8>>,
 }
 
 impl Channel {
@@ -19,6 +21,27 @@ impl Channel {
     /// The number of the latest operation.
     pub(crate) fn last_operation(&self) -> u32 {
         self.last_operation
+    }
+
+    /// From now on frames wait until [`Channel::release`], so that the conversation comes to rest.
+    pub(crate) fn hold(&mut self) {
+        self.held.get_or_insert_default();
+    }
+
+    /// The frames that wait.
+    pub(crate) fn held(&self) -> &[u8] {
+        self.held.as_deref().unwrap_or_default()
+    }
+
+    /// Lets the frames that waited go.
+    pub(crate) fn release(&mut self) {
+        let held = self.held.take().unwrap_or_default();
+        self.outgoing.extend_from_slice(&held);
+    }
+
+    /// Sends frames that waited when a snapshot was taken.
+    pub(crate) fn send_held(&mut self, frames: &[u8]) {
+        self.outgoing.extend_from_slice(frames);
     }
 
     /// Whether frames wait to go to the machine.
@@ -39,7 +62,8 @@ impl Channel {
 
     /// Queues `frame` for the agent.
     pub(crate) fn send(&mut self, frame: &HostToAgent<'_>) {
-        if let Err(error) = encode(frame, &mut self.outgoing) {
+        let outgoing = self.held.as_mut().unwrap_or(&mut self.outgoing);
+        if let Err(error) = encode(frame, outgoing) {
             // Handlers bound what they put into a frame; the agent's silence ends in a time limit.
             tracing::error!(%error, "a frame for the agent was dropped");
         }

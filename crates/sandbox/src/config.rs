@@ -24,6 +24,13 @@ pub struct SandboxConfig {
     pub image: Image,
     /// RAM of the guest in bytes.
     pub memory_limit_bytes: u64,
+    /// The most processes and threads that requests may have at a time; without it, what the guest can bear: one for each
+    /// 128 KiB of its memory, at most 4096.
+    pub process_limit: Option<u64>,
+    /// Space for files written since the start, in bytes; without it, three quarters of the guest's memory.
+    pub disk_limit_bytes: Option<u64>,
+    /// How requests come and answers go, for `hello` and `status` to tell.
+    pub transport: Transport,
     /// The hash of `engine` and `image`, for snapshots: only what has the same can go on from one.
     pub identity: SnapshotIdentity,
     /// The state that the sandbox starts in and that `reset` goes back to; without it, the machine is
@@ -31,6 +38,24 @@ pub struct SandboxConfig {
     pub snapshot: Option<MachineSnapshot>,
     /// Whether the kernel's log goes to the tracing target `guest` at level info.
     pub kernel_log: bool,
+}
+
+/// Limits of whoever carries requests and answers, in bytes; 0 for none.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Transport {
+    /// Of one line.
+    pub line_bytes: u64,
+    /// Of lines that wait for their answers.
+    pub backlog_bytes: u64,
+    /// Of answers and events that nobody has read.
+    pub unread_bytes: u64,
+}
+
+impl SandboxConfig {
+    /// Space for files written since the start, in bytes.
+    pub(crate) fn disk_limit_bytes(&self) -> u64 {
+        self.disk_limit_bytes.unwrap_or(self.memory_limit_bytes / 4 * 3)
+    }
 }
 
 /// Default of [`SandboxConfig::memory_limit_bytes`].

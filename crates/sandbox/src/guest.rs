@@ -37,11 +37,15 @@ impl From<MachineError> for GuestError {
     }
 }
 
-/// What a snapshot keeps of the conversation with the agent.
+/// What a snapshot keeps of the conversation with the agent, and of what the host knows.
 #[derive(Serialize, Deserialize)]
 struct Attachment {
     ready: Ready,
     last_operation: u32,
+    /// Frames that were on their way to the agent.
+    held: Vec<u8>,
+    /// What the worker wants to keep.
+    host_state: Vec<u8>,
 }
 
 /// The machine with its agent.
@@ -53,18 +57,21 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    /// A guest in the initial state of `config`: from its snapshot, or powered on.
-    pub(crate) fn start(config: &SandboxConfig) -> Result<Self, GuestError> {
+    /// A guest in the initial state of `config`: from its snapshot with the state that the host kept, or powered on.
+    pub(crate) fn start(config: &SandboxConfig) -> Result<(Self, Option<Vec<u8>>), GuestError> {
         match &config.snapshot {
-            Some(snapshot) => Self::restore(config, snapshot),
-            None => Self::boot(config),
+            Some(snapshot) => Self::restore(config, snapshot).map(|(guest, state)| (guest, Some(state))),
+            None => Self::boot(config).map(|guest| (guest, None)),
         }
     }
 
-    /// A guest that goes on from `snapshot`, which was made by [`Guest::snapshot`]. It is ready at
-    /// once.
-    pub(crate) fn restore(config: &SandboxConfig, snapshot: &MachineSnapshot) -> Result<Self, GuestError> {
-        let Attachment { ready, last_operation } =
+    /// A guest that goes on from `snapshot`, which was made by [`Guest::snapshot`], and the state that the host kept.
+    /// It is ready at once.
+    pub(crate) fn restore(
+        config: &SandboxConfig,
+        snapshot: &MachineSnapshot,
+    ) -> Result<(Self, Vec<u8>), GuestError> {
+        let Attachment { ready, last_operation, held, host_state } =
             postcard::from_bytes(snapshot.attachment()).map_err(|error| {
                 MachineError::Kernel(format!("the snapshot is damaged: its attachment: {error}"))
             })?;
@@ -72,14 +79,28 @@ impl Guest {
         let channel = Channel::after(last_operation);
         let mut guest = Self { machine, channel, ready: None, started: Instant::now() };
         guest.greet(ready)?;
-        Ok(guest)
+        guest.channel.send_held(&held);
+        Ok((guest, host_state))
     }
 
-    /// The guest at this moment. No operation may be under way.
-    pub(crate) fn snapshot(&mut self) -> Result<MachineSnapshot, GuestError> {
-        // A frame that the agent is in the middle of would be lost.
+    /// Lets the guest run until no frame is on its way in either direction; frames for the agent wait from now on until
+    /// [`Channel::release`]. Frames of the agent go to `take`.
+    pub(crate) fn come_to_rest(
+        &mut self,
+        mut take: impl FnMut(&mut Self, AgentToHost<'static>),
+    ) -> Result<(), GuestError> {
+        if self.ready.is_none() {
+            return Err(GuestError::Crashed("it has not booted yet".into()));
+        }
+        self.channel.hold();
         let started = Instant::now();
-        while self.channel.is_busy() {
+        loop {
+            while let Some(frame) = self.next_frame()? {
+                take(self, frame);
+            }
+            if !self.channel.is_busy() {
+                return Ok(());
+            }
             if started.elapsed() > FRAME_LIMIT {
                 let reason =
                     format!("the guest's agent left a frame unfinished for {} s", FRAME_LIMIT.as_secs());
@@ -88,10 +109,15 @@ impl Guest {
             if let Progress::Idle(wait) = self.run()? {
                 std::thread::sleep(wait.unwrap_or(FRAME_PAUSE).min(FRAME_PAUSE));
             }
-            while self.next_frame()?.is_some() {}
         }
+    }
+
+    /// The guest at this moment, which must be one of rest, with `host_state` beside it.
+    pub(crate) fn snapshot(&mut self, host_state: Vec<u8>) -> Result<MachineSnapshot, GuestError> {
         let ready = self.ready.clone().ok_or_else(|| GuestError::Crashed("it has not booted yet".into()))?;
-        let attachment = Attachment { ready, last_operation: self.channel.last_operation() };
+        let held = self.channel.held().to_vec();
+        let attachment =
+            Attachment { ready, last_operation: self.channel.last_operation(), held, host_state };
         let attachment = postcard::to_allocvec(&attachment)
             .map_err(|error| MachineError::Kernel(format!("a snapshot's attachment: {error}")))?;
         Ok(self.machine.snapshot(attachment)?)

@@ -5,6 +5,7 @@
 //! forked from it, addressed by name.
 
 mod channel;
+mod client;
 mod config;
 mod error;
 mod fleet;
@@ -12,15 +13,17 @@ mod guest;
 mod handlers;
 mod operation;
 mod output;
+mod processes;
 mod sandbox;
-mod signals;
+mod sessions;
 mod snapshots;
 mod upload;
 mod worker;
 
-pub use config::{DEFAULT_MEMORY_LIMIT_BYTES, Image, SandboxConfig};
+pub use client::Client;
+pub use config::{DEFAULT_MEMORY_LIMIT_BYTES, Image, SandboxConfig, Transport};
 pub use error::SandboxError;
-pub use fleet::Fleet;
+pub use fleet::{Fleet, Input};
 pub use sandbox::Sandbox;
 pub use wasm_sandbox_machine::{
     DiskImage, EngineModule, EngineSnapshot, MachineError, MachineSnapshot, SnapshotError, SnapshotIdentity,

@@ -1,6 +1,6 @@
 //! What a handler is to the worker: a request under way.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wasm_sandbox_protocol::agent::{AgentToHost, FailureCode, OperationId};
 use wasm_sandbox_protocol::json::{ErrorCode, Failure, Outcome};
@@ -29,14 +29,26 @@ pub(crate) trait Operation: Send {
     /// Takes a frame that names this operation, other than `Failed`.
     fn on_frame(&mut self, frame: AgentToHost<'_>, channel: &mut Channel) -> Step;
 
+    /// The agent could not do it.
+    fn on_failure(&mut self, failure: Failure, channel: &mut Channel) -> Step {
+        let _ = channel;
+        Step::failed(failure)
+    }
+
+    /// When [`Operation::on_due`] is to be called, if nothing comes from the agent before.
+    fn due(&self) -> Option<Instant> {
+        None
+    }
+
+    /// The moment that [`Operation::due`] named has come.
+    fn on_due(&mut self, channel: &mut Channel) -> Step {
+        let _ = channel;
+        Step::Pending
+    }
+
     /// The longest silence of the agent after which it is taken for dead. It starts anew with every
     /// frame.
     fn patience(&self) -> Duration;
-
-    /// The answer when the machine went down meanwhile, with what there is of a result.
-    fn on_crash(self: Box<Self>, message: String) -> Failure {
-        Failure::new(ErrorCode::MachineCrashed, message)
-    }
 }
 
 /// Time the agent gets beyond every limit, on a host and a guest that may both be busy.
@@ -72,10 +84,9 @@ pub(crate) fn agent_failure(failure: wasm_sandbox_protocol::agent::Failure) -> F
         FailureCode::TooLarge => ErrorCode::TooLarge,
         FailureCode::Exists => ErrorCode::AlreadyExists,
         FailureCode::InvalidArgument => ErrorCode::InvalidRequest,
-        FailureCode::NotARegularFile
-        | FailureCode::NoResources
-        | FailureCode::Cancelled
-        | FailureCode::Io => ErrorCode::Io,
+        FailureCode::Cancelled => ErrorCode::Cancelled,
+        FailureCode::NoResources => ErrorCode::LimitReached,
+        FailureCode::NotARegularFile | FailureCode::Io => ErrorCode::Io,
         FailureCode::Protocol => ErrorCode::Internal,
     };
     Failure::new(code, failure.message)

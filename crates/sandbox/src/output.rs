@@ -4,12 +4,14 @@ use std::collections::VecDeque;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
 use wasm_sandbox_protocol::json::Encoding;
 
 /// Bytes kept of each stream: half of them from its start, half from its end.
 pub(crate) const DEFAULT_LIMIT: usize = 16 << 20;
 
 /// One output stream: all of it, or its head and its tail if it is longer than the limit.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Output {
     head: Vec<u8>,
     tail: VecDeque<u8>,
@@ -43,17 +45,17 @@ impl Output {
 
     /// As text if it is UTF-8 and text is `wanted`, otherwise in base64. A truncated text may have
     /// half a character on each side of the gap; they become U+FFFD.
-    pub(crate) fn encode(self, wanted: Encoding) -> EncodedOutput {
-        let Self { head, tail, half: _, dropped } = self;
-        let tail = Vec::from(tail);
+    pub(crate) fn encode(&self, wanted: Encoding) -> EncodedOutput {
+        let (head, dropped) = (self.head.as_slice(), self.dropped);
+        let tail: Vec<u8> = self.tail.iter().copied().collect();
         let text = match wanted {
-            Encoding::Text if dropped == 0 => whole_text(&head, &tail),
-            Encoding::Text => cut_text(&head, &tail),
+            Encoding::Text if dropped == 0 => whole_text(head, &tail),
+            Encoding::Text => cut_text(head, &tail),
             Encoding::Base64 => None,
         };
         let (text, encoding) = match text {
             Some(text) => (text, Encoding::Text),
-            None => (STANDARD.encode([head, tail].concat()), Encoding::Base64),
+            None => (STANDARD.encode([head, &tail].concat()), Encoding::Base64),
         };
         EncodedOutput { text, encoding, truncated_bytes: dropped }
     }

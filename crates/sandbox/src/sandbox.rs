@@ -1,19 +1,21 @@
 //! The handle people hold.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use wasm_sandbox_machine::MachineSnapshot;
-use wasm_sandbox_protocol::json::{ErrorCode, Failure, Outcome, ParsedLine, Request, RequestId, Response};
+use wasm_sandbox_protocol::json::{ErrorCode, Event, Failure, Request, RequestId, Response};
 
+use crate::client::{Client, Ticket};
 use crate::config::SandboxConfig;
 use crate::error::SandboxError;
 use crate::guest::{Guest, GuestError};
-use crate::worker::{Job, Reply, Task, Worker};
+use crate::worker::{Job, Worker};
 
 /// A machine with Linux in it, running on a thread of its own.
 ///
-/// Requests are carried out in the order in which they come. Dropping the handle stops the machine
+/// Requests that are given while others are under way are carried out beside them. Dropping the handle stops the machine
 /// after everything asked for has been answered.
 pub struct Sandbox {
     jobs: Option<Sender<Job>>,
@@ -35,9 +37,9 @@ impl Sandbox {
             .name("machine".into())
             .stack_size(STACK_BYTES)
             .spawn(move || match Guest::start(&config) {
-                Ok(guest) => {
+                Ok((guest, host_state)) => {
                     let _ = report.send(Ok(()));
-                    Worker::new(config, queue, guest).run();
+                    Worker::new(config, queue, guest, host_state).run();
                 }
                 Err(error) => {
                     let _ = report.send(Err(error));
@@ -52,52 +54,85 @@ impl Sandbox {
         }
     }
 
-    /// Queues a line that was understood as far as possible; `reply` is called with its one answer,
-    /// on the machine's thread.
-    pub fn submit(&self, line: ParsedLine, reply: impl FnOnce(Response) + Send + 'static) {
-        let ParsedLine { kind, id, sandbox: _, request } = line;
-        let kind = kind.unwrap_or_else(|| "error".to_owned());
-        let task = request.map(Task::Request).map_err(Failure::from);
-        self.submit_job(Job { kind, id, task, reply: Box::new(reply) });
+    /// Carries `request` out beside those under way; `client` gets its events and its answer, which name it `id`.
+    pub fn submit(&self, id: impl Into<RequestId>, request: Request, client: Arc<dyn Client>) {
+        let kind = request.type_name().to_owned();
+        self.submit_job(Ticket { kind, id: Some(id.into()), client }, Ok(request));
     }
 
-    /// Carries `request` out and waits for the answer.
-    pub fn request(&self, id: impl Into<RequestId>, request: Request) -> Response {
+    /// Carries `request` out and waits for the answer. Events are dropped.
+    pub fn request(&self, id: impl Into<RequestId>, request: impl Into<Request>) -> Response {
+        self.request_with_events(id, request, |_| {})
+    }
+
+    /// Carries `request` out and waits for the answer; `on_event` gets the events before it, on the machine's thread.
+    pub fn request_with_events(
+        &self,
+        id: impl Into<RequestId>,
+        request: impl Into<Request>,
+        on_event: impl Fn(Event) + Send + Sync + 'static,
+    ) -> Response {
         let (answers, answer) = channel();
-        let (id, kind) = (Some(id.into()), request.type_name().to_owned());
-        let reply: Reply = Box::new(move |response| {
-            let _ = answers.send(response);
-        });
-        let task = Ok(Task::Request(request));
-        self.submit_job(Job { kind: kind.clone(), id: id.clone(), task, reply });
-        answer.recv().unwrap_or_else(|_| stopped(kind, id))
+        let (id, request) = (id.into(), request.into());
+        let kind = request.type_name();
+        self.submit(id.clone(), request, Arc::new(Waiting { answers, on_event }));
+        answer.recv().unwrap_or_else(|_| Response::new(kind, Some(id), stopped().into()))
     }
 
-    /// The machine's state when everything asked for so far is done.
+    /// Stops the requests that are called `target`.
+    pub fn cancel(&self, target: impl Into<RequestId>) {
+        if let Some(jobs) = &self.jobs {
+            let _the_machine_has_ended = jobs.send(Job::Cancel(target.into()));
+        }
+    }
+
+    /// Stops the machine now; what is under way is answered with `cancelled`.
+    pub fn stop(self) {
+        if let Some(jobs) = &self.jobs {
+            let _it_has_ended_already = jobs.send(Job::Stop);
+        }
+    }
+
+    /// The machine's state now.
     ///
     /// # Errors
     /// A [`Failure`] in the words of the JSON API: the machine went down, or the host has no room.
     pub fn snapshot(&self) -> Result<MachineSnapshot, Failure> {
         let (target, snapshot) = channel();
-        let reply: Reply = Box::new(|_| {});
-        self.submit_job(Job { kind: String::new(), id: None, task: Ok(Task::Snapshot(target)), reply });
-        snapshot.recv().unwrap_or_else(|_| Err(stopped_failure()))
+        if let Some(jobs) = &self.jobs {
+            let _the_machine_has_ended = jobs.send(Job::Snapshot(target));
+        }
+        snapshot.recv().unwrap_or_else(|_| Err(stopped()))
     }
 
-    fn submit_job(&self, job: Job) {
+    /// Queues a request, or the answer that says what is wrong with one.
+    pub(crate) fn submit_job(&self, ticket: Ticket, request: Result<Request, Failure>) {
         let Some(jobs) = &self.jobs else { return };
-        if let Err(unsent) = jobs.send(job) {
-            let Job { kind, id, reply, .. } = unsent.0;
-            reply(stopped(kind, id));
+        if let Err(unsent) = jobs.send(Job::Request { ticket, request })
+            && let Job::Request { ticket, .. } = unsent.0
+        {
+            ticket.answer(stopped().into(), false);
         }
     }
 }
 
-fn stopped(kind: String, id: Option<RequestId>) -> Response {
-    Response::new(kind, id, Outcome::Failure(stopped_failure()))
+/// A client that waits for one answer.
+struct Waiting<F> {
+    answers: Sender<Response>,
+    on_event: F,
 }
 
-fn stopped_failure() -> Failure {
+impl<F: Fn(Event) + Send + Sync> Client for Waiting<F> {
+    fn answer(&self, response: Response) {
+        let _nobody_waits_any_more = self.answers.send(response);
+    }
+
+    fn event(&self, event: Event) {
+        (self.on_event)(event);
+    }
+}
+
+fn stopped() -> Failure {
     let message = "the machine's thread ended unexpectedly: start the program again and report this";
     Failure::new(ErrorCode::Internal, message)
 }

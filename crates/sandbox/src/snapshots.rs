@@ -5,7 +5,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use wasm_sandbox_machine::{MachineSnapshot, SnapshotError, SnapshotIdentity};
-use wasm_sandbox_protocol::json::{Checkpoint, Checkpointed, ErrorCode, Failure, Outcome, Save, Saved};
+use wasm_sandbox_protocol::json::{
+    Checkpoint, CheckpointInfo, Checkpointed, ErrorCode, Failure, Outcome, Save, Saved,
+};
 
 /// Carries `checkpoint` out, for which the state was `taken`.
 pub(crate) fn checkpoint(
@@ -18,10 +20,24 @@ pub(crate) fn checkpoint(
         Ok(snapshot) => {
             checkpoints.insert(request.name.clone(), snapshot);
             let duration_ms = started.elapsed().as_millis() as u64;
-            Outcome::Checkpointed(Checkpointed { name: request.name, duration_ms })
+            Checkpointed { name: request.name, duration_ms }.into()
         }
         Err(failure) => Outcome::Failure(failure),
     }
+}
+
+/// Why a checkpoint cannot be used.
+pub(crate) fn unknown_checkpoint(name: &str) -> Failure {
+    let message = format!("there is no checkpoint {name:?}: make it with `checkpoint` first");
+    Failure::new(ErrorCode::UnknownCheckpoint, message)
+}
+
+/// The checkpoints there are.
+pub(crate) fn list(checkpoints: &BTreeMap<String, MachineSnapshot>) -> Vec<CheckpointInfo> {
+    checkpoints
+        .iter()
+        .map(|(name, snapshot)| CheckpointInfo { name: name.clone(), size: snapshot.stored_bytes() })
+        .collect()
 }
 
 /// Carries `save` out, for which the state was `taken`.
@@ -39,7 +55,7 @@ pub(crate) fn save(
     match saved {
         Ok(size) => {
             let duration_ms = started.elapsed().as_millis() as u64;
-            Outcome::Saved(Saved { path: request.path, size, duration_ms })
+            Saved { path: request.path, size, duration_ms }.into()
         }
         Err(failure) => Outcome::Failure(failure),
     }

@@ -44,7 +44,7 @@ impl ReadFileOperation {
                 }
             },
         };
-        Outcome::FileContent(FileContent { content, encoding, size })
+        Outcome::FileContent(FileContent { content, encoding, size, file_size: None })
     }
 }
 

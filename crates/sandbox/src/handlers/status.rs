@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wasm_sandbox_protocol::agent::{AgentToHost, HostToAgent, OperationId};
-use wasm_sandbox_protocol::json::{Outcome, StatusReport};
+use wasm_sandbox_protocol::json::{CheckpointInfo, Limits, Outcome, StatusReport};
 
 use crate::channel::Channel;
 use crate::operation::{GRACE, Operation, Step};
@@ -12,11 +12,14 @@ use crate::operation::{GRACE, Operation, Step};
 #[derive(Clone, Debug)]
 pub(crate) struct HostStatus {
     pub(crate) uptime_ms: u64,
-    pub(crate) memory_limit_bytes: u64,
     pub(crate) instructions: u64,
+    pub(crate) kernel: String,
+    pub(crate) open_processes: u64,
+    pub(crate) open_sessions: u64,
+    pub(crate) checkpoints: Vec<CheckpointInfo>,
+    pub(crate) limits: Limits,
     pub(crate) engine: String,
     pub(crate) image: String,
-    pub(crate) kernel: String,
     pub(crate) restarts: u64,
 }
 
@@ -41,15 +44,21 @@ impl Operation for StatusOperation {
         let AgentToHost::StatusReport(guest) = frame else { return Step::Pending };
         let host = self.host.clone();
         // What the kernel itself occupies is in use too, though it does not manage it.
-        let reserved = host.memory_limit_bytes.saturating_sub(guest.memory_total);
+        let reserved = host.limits.memory_bytes.saturating_sub(guest.memory_total);
         Step::Done(Outcome::Status(Box::new(StatusReport {
             ready: true,
             uptime_ms: host.uptime_ms,
             memory_used_bytes: reserved + guest.memory_used,
-            memory_limit_bytes: host.memory_limit_bytes,
+            memory_limit_bytes: host.limits.memory_bytes,
             disk_used_bytes: guest.disk_used,
             disk_limit_bytes: guest.disk_total,
             processes: guest.processes.into(),
+            processes_limit: guest.processes_limit.map(u64::from),
+            cpu_time_ms: guest.cpu_us.unwrap_or(0) / 1000,
+            open_processes: host.open_processes,
+            open_sessions: host.open_sessions,
+            checkpoints: host.checkpoints,
+            limits: host.limits,
             instructions: host.instructions,
             host_memory_bytes: resident_bytes(),
             engine: host.engine,

@@ -105,7 +105,7 @@ pub struct StatusReport {
 pub struct CheckpointInfo {
     /// Its name.
     pub name: String,
-    /// Guest memory that it holds beyond the initial state, in bytes.
+    /// Memory of the machine that it stands for, in bytes. What it shares with the initial state takes no room of its own.
     pub size: u64,
 }
 

@@ -1,0 +1,149 @@
+//! From a request to the frame that starts a program.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use wasm_sandbox_protocol::agent::{
+    self, Bytes, HostToAgent, MAX_DATA, OperationId, PtySize as AgentPtySize,
+};
+use wasm_sandbox_protocol::json::{DEFAULT_TIME_LIMIT_MS, Encoding, ErrorCode, Failure, ProcessOptions};
+
+use super::stdin::Stdin;
+use crate::channel::Channel;
+use crate::output;
+
+/// Linux takes arguments of up to 128 KiB each (MAX_ARG_STRLEN).
+const LONGEST_ARGUMENT: usize = (128 << 10) - 1;
+/// All of environment and arguments must fit into one frame and into the guest's limits.
+const LARGEST_ENVIRONMENT: usize = 512 << 10;
+/// Output may wait this long for more of it: fewer frames, and nobody looks at it before the end.
+const OUTPUT_DELAY_MS: u16 = 50;
+/// The same when somebody looks at it.
+const STREAM_DELAY_MS: u16 = 20;
+/// Default of `max_output_bytes` in the background.
+const BACKGROUND_OUTPUT_BYTES: u64 = 1 << 20;
+
+/// A program to be started.
+pub(crate) struct Start {
+    pub(crate) argv: Vec<String>,
+    pub(crate) options: ProcessOptions,
+    /// What `process_list` shows.
+    pub(crate) command: String,
+}
+
+impl Start {
+    /// `argv` with `options`.
+    pub(crate) fn new(argv: Vec<String>, options: ProcessOptions) -> Self {
+        let command = shorten(&argv.join(" "));
+        Self { argv, options, command }
+    }
+
+    /// `command` in bash with `options`.
+    pub(crate) fn shell(command: String, options: ProcessOptions) -> Self {
+        let shown = shorten(&command);
+        Self { argv: vec!["/bin/bash".into(), "-c".into(), command], options, command: shown }
+    }
+
+    /// Longest run time in milliseconds, if there is one.
+    pub(crate) fn time_limit_ms(&self) -> Option<u64> {
+        self.options.time_limit_ms.or((!self.options.background).then_some(DEFAULT_TIME_LIMIT_MS))
+    }
+
+    /// Bytes kept of each stream.
+    pub(crate) fn output_limit(&self) -> usize {
+        let default =
+            if self.options.background { BACKGROUND_OUTPUT_BYTES } else { output::DEFAULT_LIMIT as u64 };
+        self.options.max_output_bytes.unwrap_or(default) as usize
+    }
+
+    /// # Errors
+    /// What Linux would not take, and what is not base64.
+    pub(crate) fn send(&mut self, op: OperationId, channel: &mut Channel) -> Result<Stdin, Failure> {
+        self.check_size()?;
+        let (inline, stdin) = self.take_stdin()?;
+        let time_limit_ms = self.time_limit_ms();
+        let Self { argv, options, .. } = self;
+        let observed = options.stream || options.background;
+        let milliseconds = |limit: u64| u32::try_from(limit).unwrap_or(u32::MAX);
+        channel.send(&HostToAgent::Exec(agent::Exec {
+            op,
+            argv: argv.iter().map(|argument| argument.as_str().into()).collect(),
+            env: options
+                .env
+                .iter()
+                .map(|(name, value)| (name.as_str().into(), value.as_str().into()))
+                .collect(),
+            clear_env: options.clear_env,
+            cwd: options.cwd.as_deref().map(Bytes::from),
+            user: options.user.as_deref().map(Bytes::from),
+            stdin: match &inline {
+                Some(bytes) if bytes.is_empty() => agent::Stdin::Null,
+                Some(bytes) => agent::Stdin::Inline(bytes.as_slice().into()),
+                None => agent::Stdin::Stream,
+            },
+            time_limit_ms: time_limit_ms.map(milliseconds),
+            cpu_time_limit_ms: options.cpu_time_limit_ms.map(milliseconds),
+            pty: options.pty.map(|size| AgentPtySize { cols: size.cols, rows: size.rows }),
+            announce_start: observed || options.open_stdin || options.pty.is_some(),
+            output_delay_ms: if observed { STREAM_DELAY_MS } else { OUTPUT_DELAY_MS },
+        }));
+        Ok(stdin)
+    }
+
+    /// What goes with the first frame, and what comes later.
+    fn take_stdin(&mut self) -> Result<(Option<Vec<u8>>, Stdin), Failure> {
+        let given = self.options.stdin.take();
+        let open = self.options.open_stdin || self.options.pty.is_some();
+        let absent = given.is_none();
+        let bytes = decode("stdin", given.unwrap_or_default(), self.options.stdin_encoding)?;
+        if open {
+            return Ok((None, Stdin::new(bytes, true)));
+        }
+        // An empty text is a pipe with nothing in it, which only `[ -p /dev/stdin ]` tells from `/dev/null`.
+        if absent || bytes.len() <= MAX_DATA / 2 {
+            return Ok((Some(bytes), Stdin::closed()));
+        }
+        Ok((None, Stdin::new(bytes, false)))
+    }
+
+    fn check_size(&self) -> Result<(), Failure> {
+        let variables: usize =
+            self.options.env.iter().map(|(name, value)| name.len() + value.len() + 16).sum();
+        let arguments: usize = self.argv.iter().map(|argument| argument.len() + 16).sum();
+        let longest = self.argv.iter().map(String::len).max().unwrap_or(0);
+        if longest > LONGEST_ARGUMENT || variables + arguments > LARGEST_ENVIRONMENT + LONGEST_ARGUMENT {
+            return Err(Failure::new(
+                ErrorCode::TooLarge,
+                format!(
+                    "Linux takes commands of at most {LONGEST_ARGUMENT} bytes and this program environments of at \
+                     most {LARGEST_ENVIRONMENT}: write a script with `write_file` and run that"
+                ),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The bytes that `text` stands for.
+///
+/// # Errors
+/// [`ErrorCode::InvalidBase64`].
+pub(crate) fn decode(field: &str, text: String, encoding: Encoding) -> Result<Vec<u8>, Failure> {
+    match encoding {
+        Encoding::Text => Ok(text.into_bytes()),
+        Encoding::Base64 => STANDARD.decode(&text).map_err(|error| {
+            Failure::new(
+                ErrorCode::InvalidBase64,
+                format!("`{field}` is not base64 (RFC 4648, with padding, on one line): {error}"),
+            )
+        }),
+    }
+}
+
+fn shorten(text: &str) -> String {
+    const LONGEST: usize = 1000;
+    if text.len() <= LONGEST {
+        text.to_owned()
+    } else {
+        format!("{}…", &text[..text.floor_char_boundary(LONGEST)])
+    }
+}

@@ -1,0 +1,123 @@
+//! Standard input on its way to a process, no faster than the agent takes it.
+
+use serde::{Deserialize, Serialize};
+use wasm_sandbox_protocol::agent::{Bytes, HostToAgent, INITIAL_WINDOW, OperationId};
+
+use crate::channel::Channel;
+
+/// Bytes a frame carries: large enough to be cheap, small enough to share the window.
+const PIECE: usize = 64 << 10;
+
+/// The standard input of a process as the host sees it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Stdin {
+    /// Bytes `sent..` of what was not yet cleared away wait to go.
+    waiting: Vec<u8>,
+    sent: usize,
+    credit: usize,
+    /// Whether more may be written.
+    open: bool,
+    closed: bool,
+    /// Bytes ever given, and ever sent.
+    total_given: u64,
+    total_sent: u64,
+}
+
+impl Stdin {
+    /// Nothing can be written to it.
+    pub(crate) fn closed() -> Self {
+        Self {
+            waiting: Vec::new(),
+            sent: 0,
+            credit: 0,
+            open: false,
+            closed: true,
+            total_given: 0,
+            total_sent: 0,
+        }
+    }
+
+    /// Gives `bytes`; then it ends, unless it stays `open`.
+    pub(crate) fn new(bytes: Vec<u8>, open: bool) -> Self {
+        let total_given = bytes.len() as u64;
+        Self {
+            waiting: bytes,
+            sent: 0,
+            credit: INITIAL_WINDOW as usize,
+            open,
+            closed: false,
+            total_given,
+            total_sent: 0,
+        }
+    }
+
+    /// Adds bytes; how many there have been by then. `None` if it is not open.
+    pub(crate) fn give(&mut self, bytes: &[u8]) -> Option<u64> {
+        if !self.open {
+            return None;
+        }
+        self.waiting.extend_from_slice(bytes);
+        self.total_given += bytes.len() as u64;
+        Some(self.total_given)
+    }
+
+    /// No more will be given; `false` if it was not open.
+    pub(crate) fn close(&mut self) -> bool {
+        std::mem::replace(&mut self.open, false)
+    }
+
+    /// The agent has consumed `bytes`.
+    pub(crate) fn add_credit(&mut self, bytes: u32) {
+        self.credit = self.credit.saturating_add(bytes as usize);
+    }
+
+    /// How many bytes have been sent so far.
+    pub(crate) fn total_sent(&self) -> u64 {
+        self.total_sent
+    }
+
+    /// Sends what may be sent.
+    pub(crate) fn send(&mut self, op: OperationId, channel: &mut Channel) {
+        loop {
+            let length = (self.waiting.len() - self.sent).min(PIECE).min(self.credit);
+            if length == 0 {
+                break;
+            }
+            let piece = &self.waiting[self.sent..self.sent + length];
+            channel.send(&HostToAgent::Stdin { op, data: Bytes::from(piece) });
+            self.sent += length;
+            self.credit -= length;
+            self.total_sent += length as u64;
+        }
+        if self.sent == self.waiting.len() {
+            self.waiting = Vec::new();
+            self.sent = 0;
+            if !self.open && !self.closed {
+                self.closed = true;
+                channel.send(&HostToAgent::CloseStdin { op });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_sent_beyond_the_credit_and_the_end_comes_last() {
+        let mut channel = Channel::default();
+        let op = OperationId(1);
+        let mut stdin = Stdin::new(vec![1; INITIAL_WINDOW as usize + 10], true);
+        stdin.send(op, &mut channel);
+        assert_eq!(stdin.total_sent(), u64::from(INITIAL_WINDOW));
+        assert_eq!(stdin.give(b"ab"), Some(u64::from(INITIAL_WINDOW) + 12));
+        assert!(stdin.close() && !stdin.close());
+        assert_eq!(stdin.give(b"late"), None);
+        stdin.send(op, &mut channel);
+        assert!(!stdin.closed);
+        stdin.add_credit(100);
+        stdin.send(op, &mut channel);
+        assert_eq!((stdin.total_sent(), stdin.closed), (u64::from(INITIAL_WINDOW) + 12, true));
+    }
+}
