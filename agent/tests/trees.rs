@@ -345,7 +345,7 @@ fn unpack(agent: &mut Agent, path: &str, archive: &[u8]) -> Result<Replies, Fail
                     let mut decoder = Decoder::new();
                     decoder.feed(&data);
                     let reply =
-                        common::reply_into_owned(&decoder.next_frame().expect("a frame").expect("whole"));
+                        decoder.next_frame::<FileReply>().expect("a frame").expect("whole").into_owned();
                     let FileReply::Failed { code, message } = reply else { panic!("unexpected {reply:?}") };
                     agent.await_exit(op);
                     return Err(Failure { op, code, message });

@@ -34,7 +34,7 @@ impl Watch {
     fn next(&mut self) -> FileReply<'static> {
         loop {
             if let Some(reply) = self.decoder.next_frame::<FileReply>().expect("a frame") {
-                return common::reply_into_owned(&reply);
+                return reply.into_owned();
             }
             match self.agent.receive() {
                 AgentToHost::Output { data, .. } => {

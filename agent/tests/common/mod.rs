@@ -306,38 +306,7 @@ fn into_owned(frame: AgentToHost<'_>) -> Frame {
         AgentToHost::StatusReport(report) => AgentToHost::StatusReport(report),
         AgentToHost::Failed(failure) => AgentToHost::Failed(failure),
         AgentToHost::ProtocolError { message } => AgentToHost::ProtocolError { message },
-        AgentToHost::FileReply { op, reply } => {
-            AgentToHost::FileReply { op, reply: reply_into_owned(&reply) }
-        }
-    }
-}
-
-/// A reply that does not borrow.
-pub fn reply_into_owned(reply: &FileReply) -> FileReply<'static> {
-    let own = |bytes: &Bytes| bytes.clone().into_owned();
-    match reply {
-        FileReply::Entry(entry) => FileReply::Entry(Entry {
-            path: own(&entry.path),
-            owner: own(&entry.owner),
-            group: own(&entry.group),
-            target: entry.target.as_ref().map(own),
-            ..*entry
-        }),
-        FileReply::Match(found) => FileReply::Match(Match {
-            path: own(&found.path),
-            line: found.line.as_ref().map(|(number, line)| (*number, own(line))),
-            ..*found
-        }),
-        FileReply::Change(change) => FileReply::Change(Change {
-            path: own(&change.path),
-            new_path: change.new_path.as_ref().map(own),
-            ..*change
-        }),
-        FileReply::Data(data) => FileReply::Data(own(data)),
-        FileReply::Replaced { replacements } => FileReply::Replaced { replacements: *replacements },
-        FileReply::WatchStarted => FileReply::WatchStarted,
-        FileReply::Done(summary) => FileReply::Done(*summary),
-        FileReply::Failed { code, message } => FileReply::Failed { code: *code, message: message.clone() },
+        AgentToHost::FileReply { op, reply } => AgentToHost::FileReply { op, reply: reply.into_owned() },
     }
 }
 
@@ -423,7 +392,7 @@ impl Agent {
                                 self.await_exit(op);
                                 return Err(Failure { op, code, message });
                             }
-                            reply => replies.all.push(reply_into_owned(&reply)),
+                            reply => replies.all.push(reply.into_owned()),
                         }
                     }
                 }

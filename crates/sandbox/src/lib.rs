@@ -11,6 +11,7 @@ mod error;
 mod fleet;
 mod guest;
 mod handlers;
+mod host;
 mod operation;
 mod output;
 mod processes;
@@ -18,6 +19,7 @@ mod sandbox;
 mod sessions;
 mod snapshots;
 mod upload;
+mod watches;
 mod worker;
 
 pub use client::Client;

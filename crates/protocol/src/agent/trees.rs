@@ -215,6 +215,41 @@ pub enum FileReply<'a> {
     },
 }
 
+impl FileReply<'_> {
+    /// A copy that no longer depends on the frame.
+    pub fn into_owned(self) -> FileReply<'static> {
+        match self {
+            FileReply::Entry(entry) => FileReply::Entry(Entry {
+                path: entry.path.into_owned(),
+                owner: entry.owner.into_owned(),
+                group: entry.group.into_owned(),
+                target: entry.target.map(Bytes::into_owned),
+                kind: entry.kind,
+                size: entry.size,
+                mode: entry.mode,
+                modified_ns: entry.modified_ns,
+            }),
+            FileReply::Match(found) => FileReply::Match(Match {
+                path: found.path.into_owned(),
+                line: found.line.map(|(number, line)| (number, line.into_owned())),
+                kind: found.kind,
+                size: found.size,
+            }),
+            FileReply::Change(change) => FileReply::Change(Change {
+                path: change.path.into_owned(),
+                new_path: change.new_path.map(Bytes::into_owned),
+                kind: change.kind,
+                directory: change.directory,
+            }),
+            FileReply::Data(data) => FileReply::Data(data.into_owned()),
+            FileReply::Replaced { replacements } => FileReply::Replaced { replacements },
+            FileReply::WatchStarted => FileReply::WatchStarted,
+            FileReply::Done(summary) => FileReply::Done(summary),
+            FileReply::Failed { code, message } => FileReply::Failed { code, message },
+        }
+    }
+}
+
 /// What there is at a path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry<'a> {
