@@ -11,13 +11,14 @@ xtask := $(bin)/xtask
 # A line for every long step.
 say = @printf '==> %s\n'
 
-.PHONY: help build run test bench clean packages tools artifacts prepared
+.PHONY: help build run test bench docs clean packages tools artifacts prepared
 
 help:
 	@echo 'make build   the program, target/release/wasm-sandbox'
 	@echo 'make run     the same, then a session with it, shown'
 	@echo 'make test    all checks and tests'
 	@echo 'make bench   times, written into docs/benchmarks.md'
+	@echo 'make docs    writes docs/schema.json and docs/reference.md anew'
 	@echo 'make clean   removes target/ (the cache of finished artefacts stays)'
 
 packages:
@@ -40,7 +41,7 @@ build: artifacts
 
 # The snapshot that sandboxes start from; otherwise the first start makes it.
 prepared: build
-	$(say) 'snapshot: booting and warming up (the first time a minute or two)'
+	$(say) 'snapshot: booting and warming up (the first time one to three minutes)'
 	@$(bin)/wasm-sandbox prepare
 
 run: prepared
@@ -59,6 +60,10 @@ test: prepared
 bench: prepared
 	$(say) 'benchmarks: some ten minutes; leave the machine alone meanwhile'
 	@$(CARGO) run --quiet --release --package wasm-sandbox-bench -- $(BENCH)
+
+docs: build
+	@$(bin)/wasm-sandbox schema > docs/schema.json
+	@$(bin)/wasm-sandbox schema --reference > docs/reference.md
 
 clean:
 	@$(CARGO) clean

@@ -21,6 +21,7 @@ mod status;
 mod sys;
 mod tools;
 mod user;
+mod writable;
 
 use std::process::ExitCode;
 

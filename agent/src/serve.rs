@@ -13,6 +13,7 @@ use crate::exec::WaitingShells;
 use crate::protect::Shield;
 use crate::server::{PortKind, Server, Stopped};
 use crate::sys;
+use crate::writable::WritableLayer;
 
 mod arguments;
 mod find_port;
@@ -37,6 +38,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    let writable = arguments.writable.and_then(WritableLayer::inherited);
     sys::signals::catch_sigpipe();
     let shield = Shield::raise();
     sys::signals::raise_priority(NICE);
@@ -46,7 +48,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let waiting = WaitingShells::new(arguments.gates.unwrap_or_else(|| PathBuf::from(GATES)));
 
     let stopped = match open(arguments.connect)
-        .and_then(|(port, kind)| Server::new(port, kind, containment, shield, waiting))
+        .and_then(|(port, kind)| Server::new(port, kind, containment, shield, waiting, writable))
     {
         Ok(server) => server.run(),
         Err(error) => Stopped::Failed(error),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::epoll::EventFlags;
 use rustix::io::Result;
@@ -19,10 +19,14 @@ use crate::files::{FileReader, FileWriter, Reading};
 use crate::poller::{Key, Poller, Token};
 use crate::port::{Received, Receiver, Sender};
 use crate::protect::Shield;
+use crate::writable::WritableLayer;
 use crate::{clock, status, sys, tools};
 
 /// Bytes read at once from a pipe or a file.
 const SCRATCH: usize = 64 * 1024;
+
+/// How long processes may take to stand still.
+const TIME_TO_FREEZE: Duration = Duration::from_millis(20);
 
 /// Why the server stopped.
 #[derive(Debug)]
@@ -77,6 +81,7 @@ pub struct Server {
 /// Everything but the receiver, from which frames are borrowed while they are handled.
 struct Operations {
     shared: Shared,
+    writable: Option<WritableLayer>,
     operations: BTreeMap<OperationId, Operation>,
     processes: BTreeMap<Key, Process>,
     next_key: Key,
@@ -90,14 +95,20 @@ impl Server {
         containment: Containment,
         shield: Shield,
         waiting: WaitingShells,
+        writable: Option<WritableLayer>,
     ) -> Result<Self> {
         let poller = Poller::new()?;
         let sender = Sender::new(port, &poller)?;
         let launcher = Launcher::new(shield)?;
         let scratch = vec![0; SCRATCH].into_boxed_slice();
         let shared = Shared { poller, sender, containment, launcher, waiting, scratch };
-        let operations =
-            Operations { shared, operations: BTreeMap::new(), processes: BTreeMap::new(), next_key: 0 };
+        let operations = Operations {
+            shared,
+            writable,
+            operations: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            next_key: 0,
+        };
         Ok(Self { kind, receiver: Receiver::new(), operations })
     }
 
@@ -209,6 +220,19 @@ impl Operations {
                     crate::log!("cannot add entropy: {}", crate::failure::describe(error));
                 }
             }
+            HostToAgent::SetLimits { processes, disk } => {
+                if let Some(limit) = processes {
+                    self.shared.containment.limit_processes(limit);
+                }
+                if let (Some(limit), Some(layer)) = (disk, &self.writable) {
+                    layer.resize(limit);
+                }
+            }
+            HostToAgent::Freeze => {
+                self.shared.containment.freeze(TIME_TO_FREEZE);
+                self.shared.sender.send(&AgentToHost::Frozen);
+            }
+            HostToAgent::Thaw => self.shared.containment.thaw(),
             HostToAgent::Exec(exec) => self.exec(&exec),
             HostToAgent::Stdin { op, data } => {
                 let accepted = self.process(op, |process, shared| process.feed(&data, shared));

@@ -124,6 +124,21 @@ impl CgroupPool {
         }
     }
 
+    /// Limits the number of processes and threads from now on.
+    pub fn limit_processes(&self, limit: u32) {
+        let _no_controller = write_at(&self.directory, c"pids.max", limit.to_string().as_bytes());
+    }
+
+    /// Stops every process in it and below, or lets them go on; whether the kernel took it.
+    pub fn freeze(&self, frozen: bool) -> bool {
+        write_at(&self.directory, c"cgroup.freeze", if frozen { b"1" } else { b"0" }).is_ok()
+    }
+
+    /// Whether every process in it stands still.
+    pub fn is_frozen(&self) -> bool {
+        read_at(&self.directory, c"cgroup.events").and_then(|text| field(&text, "frozen")) == Some(1)
+    }
+
     /// How often the out-of-memory killer struck since the last call.
     pub fn new_oom_kills(&mut self) -> u64 {
         let now =

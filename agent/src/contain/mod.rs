@@ -5,7 +5,7 @@ mod session;
 
 use std::os::fd::BorrowedFd;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
 
@@ -78,6 +78,33 @@ impl Containment {
         match &group.0 {
             Some(cgroup) => cgroup.cpu_time(),
             None => session::cpu_time(leader),
+        }
+    }
+
+    /// Stops every process where it is. Some cannot be stopped at once (one that waits for a `vfork`ed child, for instance);
+    /// after `patience` the rest goes on.
+    pub fn freeze(&self, patience: Duration) {
+        const PAUSE: Duration = Duration::from_micros(200);
+        let Containment::Cgroups(pool) = self else { return };
+        let until = Instant::now() + patience;
+        if pool.freeze(true) {
+            while !pool.is_frozen() && Instant::now() < until {
+                std::thread::sleep(PAUSE);
+            }
+        }
+    }
+
+    /// Lets processes run again.
+    pub fn thaw(&self) {
+        if let Containment::Cgroups(pool) = self {
+            pool.freeze(false);
+        }
+    }
+
+    /// Limits the number of processes and threads from now on.
+    pub fn limit_processes(&self, limit: u32) {
+        if let Containment::Cgroups(pool) = self {
+            pool.limit_processes(limit);
         }
     }
 

@@ -11,6 +11,7 @@ mod reaper;
 mod root;
 mod settings;
 
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
@@ -40,7 +41,7 @@ pub fn run() -> ExitCode {
 fn start(options: &mut CommandLine) -> Result<u32, Trouble> {
     mounts::before_root()?;
     *options = CommandLine::read()?;
-    root::assemble(options)?;
+    let writable = root::assemble(options)?;
     mounts::after_root();
     settings::apply();
     control_groups::enable();
@@ -51,6 +52,7 @@ fn start(options: &mut CommandLine) -> Result<u32, Trouble> {
     if let Some(limit) = options.process_limit() {
         server.arg("--max-processes").arg(limit.to_string());
     }
+    server.arg("--writable").arg(writable.as_raw_fd().to_string());
     if let Some(limit) = options.memory_limit() {
         server.arg("--max-memory").arg(limit.to_string());
     }

@@ -1,9 +1,10 @@
 //! The root file system: a read-only image below, memory above, and the move into it.
 
 use std::ffi::CString;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use rustix::fs::Mode;
+use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountFlags, mount, mount_move};
 
 use super::{CommandLine, Trouble};
@@ -15,8 +16,9 @@ const NEW_ROOT: &str = "/new-root";
 /// How long the disk may take to appear.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Mounts image, memory and overlay, and makes the overlay `/`.
-pub fn assemble(options: &CommandLine) -> Result<(), Trouble> {
+/// Mounts image, memory and overlay, and makes the overlay `/`. The writable layer, which has no path any more then, is
+/// given back as a descriptor that children inherit.
+pub fn assemble(options: &CommandLine) -> Result<OwnedFd, Trouble> {
     for directory in [LOWER, WRITABLE, NEW_ROOT] {
         make(directory)?;
     }
@@ -28,6 +30,8 @@ pub fn assemble(options: &CommandLine) -> Result<(), Trouble> {
     mount("tmpfs", WRITABLE, "tmpfs", MountFlags::empty(), size.as_c_str()).map_err(|error| {
         Trouble::new(format!("mount a writable layer of {}", options.overlay_size), error)
     })?;
+    let writable = rustix::fs::open(WRITABLE, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())
+        .map_err(|error| Trouble::new("open the writable layer", error))?;
     make("/writable/upper")?;
     make("/writable/work")?;
     let layers = "lowerdir=/lower,upperdir=/writable/upper,workdir=/writable/work";
@@ -51,7 +55,8 @@ pub fn assemble(options: &CommandLine) -> Result<(), Trouble> {
         rustix::process::chroot(".")?;
         rustix::process::chdir("/")
     };
-    enter().map_err(|error| Trouble::new("move into the root", error))
+    enter().map_err(|error| Trouble::new("move into the root", error))?;
+    Ok(writable)
 }
 
 fn make(directory: &str) -> Result<(), Trouble> {

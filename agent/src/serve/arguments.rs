@@ -14,6 +14,8 @@ pub struct Arguments {
     pub gates: Option<PathBuf>,
     /// `--max-processes N`: processes and threads of all operations.
     pub max_processes: Option<u32>,
+    /// `--writable FD`: an open descriptor of the writable layer, which came with the process.
+    pub writable: Option<i32>,
     /// `--max-memory BYTES`: memory of all operations.
     pub max_memory: Option<u64>,
 }
@@ -33,6 +35,9 @@ impl Arguments {
                 Some("--max-processes") => {
                     parsed.max_processes =
                         Some(number().and_then(|n| u32::try_from(n).ok()).ok_or_else(wrong)?);
+                }
+                Some("--writable") => {
+                    parsed.writable = Some(number().and_then(|n| i32::try_from(n).ok()).ok_or_else(wrong)?);
                 }
                 Some("--max-memory") => parsed.max_memory = Some(number().ok_or_else(wrong)?),
                 _ => return Err(format!("there is no argument {}", name.display())),

@@ -306,6 +306,7 @@ fn into_owned(frame: AgentToHost<'_>) -> Frame {
         AgentToHost::StatusReport(report) => AgentToHost::StatusReport(report),
         AgentToHost::Failed(failure) => AgentToHost::Failed(failure),
         AgentToHost::ProtocolError { message } => AgentToHost::ProtocolError { message },
+        AgentToHost::Frozen => AgentToHost::Frozen,
         AgentToHost::FileReply { op, reply } => AgentToHost::FileReply { op, reply: reply.into_owned() },
     }
 }

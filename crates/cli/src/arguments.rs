@@ -31,6 +31,12 @@ pub struct Arguments {
 pub enum Command {
     /// Make the snapshot that sandboxes start from, ahead of the first start
     Prepare,
+    /// Print the JSON Schema of all messages
+    Schema {
+        /// Print the reference for people instead, in Markdown
+        #[arg(long)]
+        reference: bool,
+    },
 }
 
 /// The machine.
@@ -40,6 +46,14 @@ pub struct MachineArguments {
     #[arg(long, value_name = "MB", default_value_t = 256, global = true,
         value_parser = clap::value_parser!(u64).range(64..=1024))]
     pub memory_limit: u64,
+
+    /// Space for files that the guest writes, in MiB; it is guest memory [default: three quarters of it]
+    #[arg(long, value_name = "MB", global = true, value_parser = clap::value_parser!(u64).range(1..=1024))]
+    pub disk_limit: Option<u64>,
+
+    /// Processes and threads that requests may have at a time [default: 8 for each MiB of memory]
+    #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u64).range(8..=32768))]
+    pub process_limit: Option<u64>,
 
     /// Boot the image in this directory instead of the one inside the program
     #[arg(long, value_name = "DIR", global = true)]

@@ -8,6 +8,8 @@ mod lines;
 mod logging;
 mod output;
 mod prepare;
+mod report;
+mod schema;
 mod serve;
 mod startup;
 mod warm_up;
@@ -34,9 +36,14 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
+    if let Some(Command::Schema { reference }) = arguments.command {
+        return schema::print(reference);
+    }
     let config = startup::config(&arguments.machine)?;
     match arguments.command {
         Some(Command::Prepare) => prepare::prepare(&config),
+        // Served above, without a machine.
+        Some(Command::Schema { .. }) => Ok(()),
         None => {
             let config = startup::with_snapshot(config, arguments)?;
             serve::serve(Fleet::start(config)?, BufReader::new(std::io::stdin()), std::io::stdout())

@@ -1,115 +1,147 @@
 //! The snapshot that sandboxes start from: made on the first start, or ahead of it by `prepare`.
 
-use std::io::Write;
 use std::num::NonZeroUsize;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use indicatif::{ProgressBar, ProgressStyle};
 use wasm_sandbox::protocol::json::{Outcome, Request, Status};
 use wasm_sandbox::{MachineSnapshot, Sandbox, SandboxConfig, Trust};
 
-use crate::cache::Entry;
+use crate::cache::{Check, Entry};
+use crate::report::{Report, say};
 use crate::warm_up;
 
-/// Makes the snapshot of `config` unless it is there.
+/// Makes the snapshot of `config` unless it is there and whole, and removes what earlier versions have left.
 pub fn prepare(config: &SandboxConfig) -> Result<()> {
-    let entry = Entry::of(&config.identity)
-        .ok_or_else(|| anyhow!("there is no cache directory: set XDG_CACHE_HOME or HOME"))?;
-    find_or_make(config, &entry)?;
-    eprintln!("wasm-sandbox: the snapshot is ready in {}", entry.directory().display());
+    let entry = Entry::of(config).ok_or_else(no_directory)?;
+    find_or_make(config, &entry, Check::Everything)?;
+    ensure!(entry.files(Check::Modified)?.is_some(), "{} has no snapshot", entry.directory().display());
+    remove_old(&entry);
+    say(&format!("the snapshot is ready in {}", entry.directory().display()));
     Ok(())
 }
 
 /// The snapshot of `config`: found, or made and kept. Where nothing can be kept, one that is not
 /// warmed up, for this process alone.
 pub fn prepared(config: &SandboxConfig) -> Result<Option<MachineSnapshot>> {
-    let kept = match Entry::of(&config.identity) {
-        Some(entry) => find_or_make(config, &entry),
-        None => Err(anyhow!("neither XDG_CACHE_HOME nor HOME is set")),
+    let kept = match Entry::of(config) {
+        Some(entry) => find_or_make(config, &entry, Check::Modified).inspect(|_| entry.note_use()),
+        None => Err(no_directory()),
     };
     kept.map(Some).or_else(|error| {
-        tracing::warn!("the prepared snapshot cannot be used, so the machine is powered on: {error:#}");
+        say(&format!(
+            "there is no prepared snapshot to start from, so the machine boots, which takes some seconds: {error:#}"
+        ));
         let sandbox = Sandbox::start(config.clone())?;
         sandbox.snapshot().map(Some).map_err(|failure| anyhow!(failure.error))
     })
 }
 
-fn find_or_make(config: &SandboxConfig, entry: &Entry) -> Result<MachineSnapshot> {
-    if let Some(found) = find(config, entry) {
-        return Ok(found);
+fn no_directory() -> anyhow::Error {
+    anyhow!("there is no cache directory: set WASM_SANDBOX_CACHE, XDG_CACHE_HOME or HOME")
+}
+
+fn remove_old(entry: &Entry) {
+    let bytes = entry.remove_old_others();
+    if bytes > 0 {
+        say(&format!("removed {} MB of snapshots that nobody has used for a month", bytes / 1_000_000));
     }
-    let _lock = entry.lock().with_context(|| entry.directory().display().to_string())?;
-    entry.check_owner()?;
+}
+
+fn find_or_make(config: &SandboxConfig, entry: &Entry, check: Check) -> Result<MachineSnapshot> {
+    let found = find(config, entry, check);
+    if let Ok(Some(snapshot)) = found {
+        return Ok(snapshot);
+    }
+    let waiting = || {
+        say(&format!(
+            "another process is preparing the snapshot that sandboxes start from, in {}; waiting for it, which may \
+             take some minutes",
+            entry.directory().display()
+        ));
+    };
+    let mut waited = false;
+    let lock = entry.lock(|| {
+        waited = true;
+        waiting();
+    });
+    let _lock = lock.with_context(|| match found {
+        Ok(_) => format!("none can be kept in {}", entry.directory().display()),
+        Err(error) => format!(
+            "the one in {} is of no use: {error:#}; and none can be kept there",
+            entry.directory().display()
+        ),
+    })?;
     // Another process may have been faster.
-    if let Some(found) = find(config, entry) {
-        return Ok(found);
-    }
-    make(config, entry)?;
-    find(config, entry).ok_or_else(|| anyhow!("the snapshot that was just made cannot be used"))
-}
-
-/// The kept snapshot with its machine code, if both are there and fit.
-fn find(config: &SandboxConfig, entry: &Entry) -> Option<MachineSnapshot> {
-    if !entry.snapshot().exists() {
-        return None;
-    }
-    match open(config, entry) {
-        Ok(snapshot) => Some(snapshot),
-        Err(error) => {
-            tracing::warn!("a kept snapshot is ignored and made anew: {error:#}");
-            None
+    let why = match find(config, entry, check) {
+        Ok(Some(snapshot)) => {
+            if waited {
+                say("the other process has prepared the snapshot");
+            }
+            return Ok(snapshot);
         }
-    }
+        Ok(None) => "there is none for this version of the program and this memory size yet".to_owned(),
+        Err(error) => format!("the one there is of no use ({error:#}) and is replaced"),
+    };
+    entry.check_room()?;
+    make(config, entry, &why)
 }
 
-fn open(config: &SandboxConfig, entry: &Entry) -> Result<MachineSnapshot> {
-    entry.check_owner()?;
-    let mut snapshot = MachineSnapshot::open(&entry.snapshot(), config.identity, Trust::Own)?;
-    for part in (0..).map(|part| entry.code(part)).take_while(|path| path.exists()) {
+/// The kept snapshot with its machine code, if there is one.
+fn find(config: &SandboxConfig, entry: &Entry, check: Check) -> Result<Option<MachineSnapshot>> {
+    let Some(files) = entry.files(check)? else { return Ok(None) };
+    let mut snapshot = MachineSnapshot::open(&files.snapshot(), config.identity, Trust::Own)?;
+    for part in files.code() {
         #[allow(unsafe_code)]
-        // SAFETY: only this program writes to the directory (checked above), and it replaces files as
-        // a whole.
-        unsafe { snapshot.engine_mut().load_code(&config.engine, &part) }?;
+        // SAFETY: only this program writes to the directory and the file, it never changes a file that is in
+        // place, and the file is as it was written: all of that was checked when it was opened.
+        unsafe { snapshot.engine_mut().load_code(&config.engine, &part) }.context("its machine code")?;
     }
     ensure!(snapshot.engine().is_executable(), "part of its machine code is missing");
-    Ok(snapshot)
+    Ok(Some(snapshot))
 }
 
-fn make(config: &SandboxConfig, entry: &Entry) -> Result<()> {
-    let started = Instant::now();
-    let progress = progress();
-    progress.set_message("booting");
-    let snapshot = warm_snapshot(config, &progress)?;
-    progress.set_message("compiling what the guest uses most");
+fn make(config: &SandboxConfig, entry: &Entry, why: &str) -> Result<MachineSnapshot> {
+    let mut report = Report::begin(
+        &format!(
+            "preparing the snapshot that sandboxes start from, in {}: {why}. This is done once; it may take one to \
+             three minutes",
+            entry.directory().display()
+        ),
+        4,
+    );
+    let snapshot = warm_snapshot(config, &mut report)?;
+    report.stage("compiling what the guest uses most");
     let parts = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let code = snapshot.engine().compile_code(parts)?;
-    progress.set_message("writing");
-    entry.clear()?;
-    for (part, code) in code.iter().enumerate() {
-        write_whole(&entry.code(part), |file| Ok(file.write_all(code)?))?;
+    report.stage("writing");
+    if let Err(error) = entry.keep(&code, |file| Ok(snapshot.write(file, config.identity)?)) {
+        report.end("prepared in {}");
+        say(&format!("the snapshot cannot be kept, so that it is for this process alone: {error:#}"));
+        return Ok(snapshot);
     }
-    write_whole(&entry.snapshot(), |file| Ok(snapshot.write(file, config.identity)?))?;
-    progress.finish_and_clear();
-    tracing::info!(seconds = started.elapsed().as_secs(), "prepared");
-    Ok(())
+    report.end("prepared in {}; from now on a start takes milliseconds");
+    remove_old(entry);
+    find(config, entry, Check::Modified)?.context("the snapshot that was just made is gone")
 }
 
 /// Boots a machine and lets it do what sandboxes usually do.
-fn warm_snapshot(config: &SandboxConfig, progress: &ProgressBar) -> Result<MachineSnapshot> {
+fn warm_snapshot(config: &SandboxConfig, report: &mut Report) -> Result<MachineSnapshot> {
+    report.stage("booting");
     let sandbox = Sandbox::start(SandboxConfig { snapshot: None, ..config.clone() })?;
     let steps = warm_up::requests();
-    progress.set_length(steps.len() as u64);
+    let all = steps.len();
     for (number, request) in steps.into_iter().enumerate() {
-        progress.set_message("warming up");
-        progress.set_position(number as u64);
         let response = sandbox.request(number as u64, request);
         if !response.success {
             bail!("the machine did not get through its warm-up: {:?}", response.outcome);
         }
+        // The first answer comes when the machine has booted.
+        if number == 0 {
+            report.stage("running the usual tools");
+        }
+        report.steps(number + 1, all);
     }
-    progress.set_message("letting the guest come to rest");
     wait_for_rest(&sandbox)?;
     sandbox.snapshot().map_err(|failure| anyhow!(failure.error))
 }
@@ -136,23 +168,3 @@ const LOOKS_FOR_REST: u64 = 100;
 const TIME_BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 /// A guest that executes less between two looks does nothing but answer them.
 const INSTRUCTIONS_AT_REST: u64 = 1_000_000;
-
-/// Writes a file beside `path` and puts it into place when it is complete.
-fn write_whole(path: &Path, write: impl FnOnce(&mut std::fs::File) -> Result<()>) -> Result<()> {
-    let directory = path.parent().ok_or_else(|| anyhow!("a file without a directory"))?;
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    write(file.as_file_mut())?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
-}
-
-/// On standard error, and only if a person looks at it.
-fn progress() -> ProgressBar {
-    let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("preparing the sandbox: {msg} {bar:30} {elapsed}") {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
-}

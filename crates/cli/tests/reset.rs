@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Failure, ResetDone, Session, Shell, shared, shell_request};
+use common::{Failure, ResetDone, Session, Shell, at_full_tests, shared, shell_request};
 use serde_json::json;
 
 #[test]
@@ -103,4 +103,32 @@ fn the_first_request_may_be_a_reset() {
     assert_eq!((next.stdout.as_str(), next.restarted), ("next\n", false));
     assert_eq!(session.status().restarts, 0);
     assert!(session.close().status.success());
+}
+
+#[test]
+fn however_many_resets_leave_nothing_behind() {
+    let mut session = Session::start();
+    let entries = |session: &Session, directory: &str| {
+        std::fs::read_dir(format!("/proc/{}/{directory}", session.pid())).expect("the program runs").count()
+    };
+    let host = |session: &Session| ["fd", "task", "map_files"].map(|directory| entries(session, directory));
+    let mut before = None;
+    for turn in 0..at_full_tests(200, 10_000) {
+        let command = format!("cat /tmp/turn 2>/dev/null; echo {turn} >/tmp/turn; echo done");
+        let answer = session.shell(&command);
+        assert_eq!((answer.stdout.as_str(), answer.restarted), ("done\n", false), "turn {turn}");
+        assert!(!session.reset().restarted);
+        // The first ones make what is made once.
+        if turn == 20 {
+            before = Some((host(&session), session.host_memory("VmRSS")));
+        }
+    }
+    let ([files, threads, maps], memory) = before.expect("more turns");
+    let after = host(&session);
+    assert_eq!(after[..2], [files, threads], "files and threads");
+    assert!(after[2] < maps + 500, "{} mappings, {maps} before", after[2]);
+    const MEBIBYTE: u64 = 1 << 20;
+    let more = session.host_memory("VmRSS").saturating_sub(memory) / MEBIBYTE;
+    assert!(more < 50, "{more} MiB more than before");
+    assert_eq!(session.status().restarts, 0);
 }

@@ -138,7 +138,7 @@ fn a_frame_has_a_little_endian_length_and_a_postcard_body() {
     let op = OperationId(5);
     encode(&AgentToHost::Output { op, stream: Stream::Stderr, data: b"hi".as_slice().into() }, &mut out)
         .expect("small");
-    assert_eq!(out, [6, 0, 0, 0, 3, 5, 1, 2, b'h', b'i']);
+    assert_eq!(out, [6, 0, 0, 0, 4, 5, 1, 2, b'h', b'i']);
 }
 
 #[test]

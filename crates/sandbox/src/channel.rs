@@ -23,7 +23,7 @@ impl Channel {
         self.last_operation
     }
 
-    /// From now on frames wait until [`Channel::release`], so that the conversation comes to rest.
+    /// From now on frames wait until [`Channel::release_after`], so that the conversation comes to rest.
     pub(crate) fn hold(&mut self) {
         self.held.get_or_insert_default();
     }
@@ -33,9 +33,10 @@ impl Channel {
         self.held.as_deref().unwrap_or_default()
     }
 
-    /// Lets the frames that waited go.
-    pub(crate) fn release(&mut self) {
+    /// Lets the frames that waited go, after `first`.
+    pub(crate) fn release_after(&mut self, first: &HostToAgent<'_>) {
         let held = self.held.take().unwrap_or_default();
+        self.send(first);
         self.outgoing.extend_from_slice(&held);
     }
 
@@ -97,6 +98,7 @@ fn into_owned(frame: AgentToHost<'_>) -> AgentToHost<'static> {
         AgentToHost::FileData { op, data } => AgentToHost::FileData { op, data: data.into_owned() },
         AgentToHost::Ready(ready) => AgentToHost::Ready(ready),
         AgentToHost::Pong { token } => AgentToHost::Pong { token },
+        AgentToHost::Frozen => AgentToHost::Frozen,
         AgentToHost::Started { op, pid } => AgentToHost::Started { op, pid },
         AgentToHost::Exited(exited) => AgentToHost::Exited(exited),
         AgentToHost::Credit { op, bytes } => AgentToHost::Credit { op, bytes },

@@ -26,8 +26,8 @@ pub struct SandboxConfig {
     pub image: Image,
     /// RAM of the guest in bytes.
     pub memory_limit_bytes: u64,
-    /// The most processes and threads that requests may have at a time; without it, what the guest can bear: one for each
-    /// 128 KiB of its memory, at most 4096.
+    /// The most processes and threads that requests may have at a time; without it, what the guest can bear: eight for each
+    /// MiB of its memory, at least 256 and at most 4096.
     pub process_limit: Option<u64>,
     /// Space for files written since the start, in bytes; without it, three quarters of the guest's memory.
     pub disk_limit_bytes: Option<u64>,
@@ -58,6 +58,11 @@ pub struct Transport {
 }
 
 impl SandboxConfig {
+    /// The most processes and threads that requests may have at a time.
+    pub(crate) fn process_limit(&self) -> u64 {
+        self.process_limit.unwrap_or(((self.memory_limit_bytes >> 20) * 8).clamp(256, 4096))
+    }
+
     /// Space for files written since the start, in bytes.
     pub(crate) fn disk_limit_bytes(&self) -> u64 {
         self.disk_limit_bytes.unwrap_or(self.memory_limit_bytes / 4 * 3)

@@ -52,6 +52,9 @@ struct Attachment {
 pub(crate) struct Guest {
     machine: Machine,
     pub(crate) channel: Channel,
+    /// The most processes, and bytes of files, that the guest is told.
+    limits: (u32, u64),
+    frozen: bool,
     ready: Option<Ready>,
     started: Instant,
 }
@@ -77,14 +80,15 @@ impl Guest {
             })?;
         let machine = Machine::restore(&config.engine, config.image.disk.clone(), snapshot)?;
         let channel = Channel::after(last_operation);
-        let mut guest = Self { machine, channel, ready: None, started: Instant::now() };
+        let mut guest = Self::new(config, machine, channel);
         guest.greet(ready)?;
+        guest.channel.send(&HostToAgent::Thaw);
         guest.channel.send_held(&held);
         Ok((guest, host_state))
     }
 
-    /// Lets the guest run until no frame is on its way in either direction; frames for the agent wait from now on until
-    /// [`Channel::release`]. Frames of the agent go to `take`.
+    /// Has the guest's processes stand still, and lets the guest run until no frame is on its way in either direction;
+    /// frames for the agent wait from now on until [`Guest::go_on`]. Frames of the agent go to `take`.
     pub(crate) fn come_to_rest(
         &mut self,
         mut take: impl FnMut(&mut Self, AgentToHost<'static>),
@@ -92,24 +96,30 @@ impl Guest {
         if self.ready.is_none() {
             return Err(GuestError::Crashed("it has not booted yet".into()));
         }
+        self.frozen = false;
+        self.channel.send(&HostToAgent::Freeze);
         self.channel.hold();
         let started = Instant::now();
         loop {
             while let Some(frame) = self.next_frame()? {
                 take(self, frame);
             }
-            if !self.channel.is_busy() {
+            if self.frozen && !self.channel.is_busy() {
                 return Ok(());
             }
             if started.elapsed() > FRAME_LIMIT {
-                let reason =
-                    format!("the guest's agent left a frame unfinished for {} s", FRAME_LIMIT.as_secs());
+                let reason = format!("the guest did not come to rest within {} s", FRAME_LIMIT.as_secs());
                 return Err(GuestError::Crashed(reason));
             }
             if let Progress::Idle(wait) = self.run()? {
                 std::thread::sleep(wait.unwrap_or(FRAME_PAUSE).min(FRAME_PAUSE));
             }
         }
+    }
+
+    /// Goes on after [`Guest::come_to_rest`].
+    pub(crate) fn go_on(&mut self) {
+        self.channel.release_after(&HostToAgent::Thaw);
     }
 
     /// The guest at this moment, which must be one of rest, with `host_state` beside it.
@@ -128,13 +138,19 @@ impl Guest {
         if !self.machine.wants_recycling() {
             return Ok(self);
         }
-        let Self { machine, channel, ready, started } = self;
-        Ok(Self { machine: machine.recycle()?, channel, ready, started })
+        let machine = self.machine.recycle()?;
+        Ok(Self { machine, ..self })
     }
 
     /// Whether [`Guest::recycle_if_due`] has something to do.
     pub(crate) fn wants_recycling(&self) -> bool {
         self.machine.wants_recycling()
+    }
+
+    fn new(config: &SandboxConfig, machine: Machine, channel: Channel) -> Self {
+        let processes = u32::try_from(config.process_limit()).unwrap_or(u32::MAX);
+        let limits = (processes, config.disk_limit_bytes());
+        Self { machine, channel, limits, frozen: false, ready: None, started: Instant::now() }
     }
 
     /// Powers a machine on; its agent reports later.
@@ -147,7 +163,7 @@ impl Guest {
             disk: config.image.disk.clone(),
             verbose: config.kernel_log,
         })?;
-        Ok(Self { machine, channel: Channel::default(), ready: None, started: Instant::now() })
+        Ok(Self::new(config, machine, Channel::default()))
     }
 
     /// Who the agent said it is; `None` while the guest boots.
@@ -195,6 +211,7 @@ impl Guest {
             match frame {
                 AgentToHost::Ready(ready) => self.greet(ready)?,
                 AgentToHost::Pong { .. } => {}
+                AgentToHost::Frozen => self.frozen = true,
                 AgentToHost::ProtocolError { message } => {
                     tracing::warn!(target: "agent", "{message}");
                 }
@@ -216,6 +233,8 @@ impl Guest {
         }
         let wall_clock_ns = u64::try_from(wasm_sandbox_machine::wall_clock().as_nanos()).unwrap_or(u64::MAX);
         self.channel.send(&HostToAgent::SetClock { wall_clock_ns });
+        let (processes, disk) = self.limits;
+        self.channel.send(&HostToAgent::SetLimits { processes: Some(processes), disk: Some(disk) });
         let mut seed = [0; SEED_BYTES];
         match getrandom::fill(&mut seed) {
             Ok(()) => self.channel.send(&HostToAgent::AddEntropy { data: Bytes::from(&seed[..]) }),

@@ -57,7 +57,10 @@ pub(crate) const GRACE: Duration = Duration::from_secs(10);
 /// The operation a frame belongs to, if it belongs to one.
 pub(crate) fn operation_of(frame: &AgentToHost<'_>) -> Option<OperationId> {
     match frame {
-        AgentToHost::Ready(_) | AgentToHost::Pong { .. } | AgentToHost::ProtocolError { .. } => None,
+        AgentToHost::Ready(_)
+        | AgentToHost::Pong { .. }
+        | AgentToHost::Frozen
+        | AgentToHost::ProtocolError { .. } => None,
         AgentToHost::Started { op, .. }
         | AgentToHost::Output { op, .. }
         | AgentToHost::Credit { op, .. }

@@ -66,10 +66,18 @@ answer!(
         signal: Option<String>,
         timed_out: bool,
         duration_ms: u64,
+        #[serde(default, deserialize_with = "present")]
+        cpu_time_ms: Option<u64>,
         #[serde(default, deserialize_with = "only_base64")]
         stdout_encoding: Option<Encoding>,
         #[serde(default, deserialize_with = "only_base64")]
         stderr_encoding: Option<Encoding>,
+        #[serde(default, deserialize_with = "only_true")]
+        stdout_truncated: bool,
+        #[serde(default, deserialize_with = "only_true")]
+        stderr_truncated: bool,
+        #[serde(default, deserialize_with = "only_true")]
+        session_ended: bool,
         #[serde(default, deserialize_with = "not_zero")]
         stdout_truncated_bytes: u64,
         #[serde(default, deserialize_with = "not_zero")]
@@ -86,7 +94,13 @@ answer!(
 
 answer!(
     /// To a file that was read.
-    Content, success: true, { content: String, encoding: Encoding, size: u64 }
+    Content, success: true, {
+        content: String,
+        encoding: Encoding,
+        size: u64,
+        #[serde(default, deserialize_with = "present")]
+        file_size: Option<u64>,
+    }
 );
 
 answer!(
@@ -104,6 +118,12 @@ answer!(
         disk_used_bytes: u64,
         disk_limit_bytes: u64,
         processes: u64,
+        processes_limit: u64,
+        cpu_time_ms: u64,
+        open_processes: u64,
+        open_sessions: u64,
+        checkpoints: Vec<CheckpointInfo>,
+        limits: Limits,
         instructions: u64,
         host_memory_bytes: u64,
         engine: String,
@@ -113,6 +133,30 @@ answer!(
         version: String,
     }
 );
+
+/// A checkpoint in a status.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckpointInfo {
+    pub name: String,
+    pub size: u64,
+}
+
+/// What there is at most.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    pub memory_bytes: u64,
+    pub disk_bytes: u64,
+    pub processes: u64,
+    pub output_bytes: u64,
+    pub open_processes: u64,
+    pub line_bytes: u64,
+    pub backlog_bytes: u64,
+    pub unread_bytes: u64,
+    pub time_limit_ms: u64,
+    pub sandboxes: u64,
+}
 
 answer!(
     /// To a checkpoint.
@@ -188,7 +232,18 @@ pub enum ErrorCode {
     UnknownSandbox,
     UnknownCheckpoint,
     HostIo,
+    NotEmpty,
+    InvalidPattern,
+    Mismatch,
     Io,
+    TimedOut,
+    Cancelled,
+    UnknownProcess,
+    UnknownSession,
+    Busy,
+    StdinClosed,
+    LimitReached,
+    HostPathNotAllowed,
     MachineCrashed,
     Internal,
 }

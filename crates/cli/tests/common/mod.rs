@@ -6,6 +6,7 @@
 
 mod answers;
 mod input;
+pub mod kept;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek};

@@ -41,6 +41,18 @@ pub enum HostToAgent<'a> {
         #[serde(borrow)]
         data: Bytes<'a>,
     },
+    /// Sets the limits on all operations together, from now on; not answered.
+    SetLimits {
+        /// Processes and threads; `None` leaves the limit as it is.
+        processes: Option<u32>,
+        /// Bytes of the writable layer of `/`; `None` leaves the limit as it is.
+        disk: Option<u64>,
+    },
+    /// Stops every process of every operation where it is; answered by [`AgentToHost::Frozen`]. For the moment in which a
+    /// snapshot is taken: whatever goes on from it gets its new clock and its new entropy before any process runs.
+    Freeze,
+    /// Lets processes run again; not answered.
+    Thaw,
     /// Runs a program.
     Exec(#[serde(borrow)] Exec<'a>),
     /// More standard input for an [`Exec`] with [`super::Stdin::Stream`]. Counts against the window.
@@ -121,6 +133,9 @@ pub enum AgentToHost<'a> {
         /// The token of the ping.
         token: u32,
     },
+    /// All processes stand still, or, without control groups or with a process that the kernel does not stop in time, as
+    /// many as do.
+    Frozen,
     /// The program runs; sent only with [`Exec::announce_start`].
     Started {
         /// The operation.

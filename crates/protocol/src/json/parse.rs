@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::content::INVALID_MODE;
+use super::schema::COMMON_FIELDS;
 use super::{ErrorCode, Failure, Request, RequestId, check};
 
 /// A line that was understood as far as possible.
@@ -153,12 +154,9 @@ pub(super) fn fields<T: DeserializeOwned>(kind: &str, object: Map<String, Value>
 fn unknown_field_hint(message: &str) -> Option<String> {
     let mut names = message.strip_prefix("unknown field `")?.split('`').step_by(2);
     let unknown = names.next()?;
-    let known: Vec<&str> = names.chain(EVERYWHERE).collect();
+    let known: Vec<&str> = names.chain(COMMON_FIELDS).collect();
     nearest(unknown, &known).map(|name| format!(" (did you mean `{name}`?)"))
 }
-
-/// The fields that every request has.
-const EVERYWHERE: [&str; 4] = ["type", "id", "sandbox", "async"];
 
 /// What `word` was probably meant to be.
 fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {

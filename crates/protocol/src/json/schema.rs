@@ -40,7 +40,6 @@ pub fn schema() -> Value {
     let mut written = writing.take_definitions(true);
     // Requests and answers of the same type have the same name only if they are the same.
     definitions.append(&mut written);
-    // The bodies of requests are written out above.
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "wasm-sandbox: lines on standard input and output",
@@ -56,10 +55,14 @@ fn id_or_null() -> Value {
     json!({ "type": ["string", "number", "null"], "description": "The id of the request." })
 }
 
-/// The fields that all requests have, and those of its own; nothing else is taken.
+/// The fields that every request has.
+pub(super) const COMMON_FIELDS: [&str; 4] = ["type", "id", "sandbox", "async"];
+
+/// The fields that all requests have, and those of its own, `body`; nothing else is taken.
 fn request_schema(name: &str, body: &Value) -> Value {
-    json!({
+    let mut request = json!({
         "title": name,
+        "description": body["description"],
         "type": "object",
         "properties": {
             "type": { "const": name },
@@ -71,8 +74,15 @@ fn request_schema(name: &str, body: &Value) -> Value {
             },
         },
         "required": ["type", "id"],
-        "allOf": [body],
-    })
+        "additionalProperties": false,
+    });
+    if let (Some(all), Some(own)) = (request["properties"].as_object_mut(), body["properties"].as_object()) {
+        all.extend(own.clone());
+    }
+    if let (Some(all), Some(own)) = (request["required"].as_array_mut(), body["required"].as_array()) {
+        all.extend(own.clone());
+    }
+    request
 }
 
 /// The fields that all answers have, and those of its own. More may be added in later versions.

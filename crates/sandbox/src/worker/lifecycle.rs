@@ -39,7 +39,7 @@ impl Worker {
             let state = host_state(&routes);
             guest.snapshot(state)
         });
-        guest.channel.release();
+        guest.go_on();
         taken.map_err(|error| match error {
             GuestError::Crashed(reason) => {
                 let failure = Failure::new(ErrorCode::MachineCrashed, crash_message(&reason));

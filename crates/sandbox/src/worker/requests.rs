@@ -224,7 +224,7 @@ fn limits(config: &SandboxConfig) -> Limits {
     Limits {
         memory_bytes: config.memory_limit_bytes,
         disk_bytes: config.disk_limit_bytes(),
-        processes: config.process_limit,
+        processes: config.process_limit(),
         output_bytes: MAXIMUM_OUTPUT_BYTES,
         open_processes: OPEN_PROCESSES as u64,
         line_bytes: config.transport.line_bytes,

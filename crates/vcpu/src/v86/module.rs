@@ -1,6 +1,7 @@
 //! v86.wasm, compiled.
 
 use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
 use wasm_encoder::RawSection;
@@ -55,6 +56,14 @@ impl V86Module {
         // SAFETY: the caller vouches for the origin of `code`.
         let module = unsafe { Module::deserialize(&engine, code) }.map_err(module_error)?;
         Ok(Self { engine, module, wasm: wasm.into(), quick: Arc::default() })
+    }
+
+    /// What machine code depends on that [`V86Snapshot::compile_code`](super::V86Snapshot::compile_code) makes:
+    /// this processor and the version of the compiler. Where it is the same, the code can be loaded.
+    pub fn compatibility(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.engine.precompile_compatibility_hash().hash(&mut hasher);
+        hasher.finish()
     }
 
     /// The engine that compiles quickly, made when it is first needed.

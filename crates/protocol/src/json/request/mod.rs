@@ -66,7 +66,7 @@ macro_rules! requests {
             mut visit: impl FnMut(&'static str, schemars::Schema, Vec<schemars::Schema>),
         ) {
             $({
-                let request = generator.subschema_for::<$variant>();
+                let request = <$variant as schemars::JsonSchema>::json_schema(generator);
                 let answers = vec![$(generator.subschema_for::<$answer>()),+];
                 visit($name, request, answers);
             })*

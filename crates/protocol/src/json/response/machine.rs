@@ -34,9 +34,8 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// Space for files written since the start (`--disk-limit`), in bytes; it is guest memory.
     pub disk_bytes: u64,
-    /// Processes and threads of the sandbox (`--process-limit`); absent if there is no limit.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub processes: Option<u64>,
+    /// Processes and threads of the sandbox (`--process-limit`).
+    pub processes: u64,
     /// Bytes kept of an output stream, at most.
     pub output_bytes: u64,
     /// Requests for processes that can be open at a time in one sandbox: those that run, and those that ended in
