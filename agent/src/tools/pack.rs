@@ -117,7 +117,9 @@ impl Packer {
                     }
                     None => {
                         header.set_entry_type(EntryType::Directory);
-                        builder.append_data(&mut header, path(node.relative()), io::empty())
+                        // As all other programs write it.
+                        let name = [node.relative(), b"/"].concat();
+                        builder.append_data(&mut header, path(&name), io::empty())
                     }
                 };
                 sent.map_err(|error| unsent(&error))

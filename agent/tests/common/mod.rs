@@ -1,6 +1,8 @@
 //! A host for an agent that runs natively, over a Unix socket in place of the virtio port.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod trees;
+
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};

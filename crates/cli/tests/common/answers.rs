@@ -56,6 +56,10 @@ macro_rules! answer {
     };
 }
 
+mod files;
+
+pub use files::*;
+
 answer!(
     /// To a command that ran.
     Shell, success: true, {

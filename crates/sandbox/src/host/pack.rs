@@ -162,7 +162,8 @@ fn add(builder: &mut Archive<'_>, parent: &Dir, name: &Path, path: &Path) -> Res
     let mut header = header(&meta);
     if meta.is_dir() {
         header.set_entry_type(EntryType::Directory);
-        builder.append_data(&mut header, path, io::empty()).map_err(wrong)?;
+        // As all other programs write it.
+        builder.append_data(&mut header, path.join(""), io::empty()).map_err(wrong)?;
         return parent.open_dir(name).map(Some).map_err(wrong);
     }
     if meta.is_symlink() {
