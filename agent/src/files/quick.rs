@@ -140,7 +140,7 @@ pub fn make_parents(path: &Path) -> Result<(), Errno> {
 fn remove(path: &[u8], recursive: bool, missing_ok: bool) -> Result<Quick, Refusal> {
     let failed = |error| Refusal::of(error, "cannot remove", path);
     let target = absolute(directory::trimmed(path))?;
-    if matches!(target.file_name(), None) {
+    if target.file_name().is_none() {
         let message = format!("cannot remove {}: that is no name of a file", String::from_utf8_lossy(path));
         return Err(Refusal::new(FailureCode::InvalidArgument, message));
     }
