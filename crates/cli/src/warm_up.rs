@@ -1,7 +1,7 @@
 //! What the machine does before its snapshot is taken, so that page cache and translated code of the
 //! usual tools are in it.
 
-use wasm_sandbox::protocol::json::{ReadFile, Request, Shell, WriteFile};
+use wasm_sandbox::protocol::json::{Language, ReadFile, Request, RunCode, SessionClose, Shell, WriteFile};
 
 /// Translation begins after 200 000 instructions in a page, so everything runs some times.
 const ROUNDS: usize = 5;
@@ -23,6 +23,9 @@ const COMMANDS: [&str; 13] = [
     "python3 - <<'EOF'\ndef fib(n):\n    return n if n < 2 else fib(n - 1) + fib(n - 2)\nprint(fib(16))\nEOF",
 ];
 
+/// Plenty, in milliseconds.
+const TIME: Option<u64> = Some(120_000);
+
 /// A file that comes and goes.
 const FILE: &str = "/tmp/.warm-up";
 
@@ -40,10 +43,42 @@ pub fn requests() -> Vec<Request> {
     for _ in 0..20 {
         requests.push(shell("echo hi"));
     }
+    for _ in 0..ROUNDS {
+        let session = Some("warm-up".to_owned());
+        for command in ["cd /tmp; x=1", "ls -la; echo $x"] {
+            let command = command.to_owned();
+            requests.push(
+                Shell { command, session: session.clone(), time_limit_ms: TIME, ..Shell::default() }.into(),
+            );
+        }
+        for code in [
+            "x = [n * n for n in range(1000)]\nsum(x)",
+            "import json, re, os, sys\nprint(len(json.dumps(x)))",
+        ] {
+            requests.push(python(code));
+        }
+        requests.push(SessionClose { session: "warm-up".into(), language: None }.into());
+        requests.push(SessionClose { session: "warm-up".into(), language: Some(Language::Python) }.into());
+    }
     requests.push(shell(&format!("rm -f {FILE}; sync")));
     requests
 }
 
 fn shell(command: &str) -> Request {
-    Shell { time_limit_ms: Some(120_000), ..Shell::new(command) }.into()
+    Shell { time_limit_ms: TIME, ..Shell::new(command) }.into()
+}
+
+fn python(code: &str) -> Request {
+    RunCode {
+        language: Language::Python,
+        code: code.into(),
+        context: Some("warm-up".into()),
+        cwd: None,
+        env: Default::default(),
+        time_limit_ms: TIME,
+        max_output_bytes: None,
+        encoding: Default::default(),
+        stream: false,
+    }
+    .into()
 }

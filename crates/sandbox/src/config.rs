@@ -2,20 +2,9 @@
 
 use std::path::PathBuf;
 
-use wasm_sandbox_machine::{DiskImage, EngineModule, MachineSnapshot, SnapshotIdentity};
+use wasm_sandbox_machine::{EngineModule, MachineSnapshot, SnapshotIdentity};
 
-/// A system to boot: kernel, the agent in its initial RAM file system, and the root disk.
-#[derive(Clone)]
-pub struct Image {
-    /// What `status` calls it.
-    pub name: String,
-    /// `vmlinux`, uncompressed.
-    pub kernel: &'static [u8],
-    /// A cpio archive with the agent as `/init`.
-    pub initrd: &'static [u8],
-    /// The root file system (erofs).
-    pub disk: DiskImage,
-}
+use crate::image::Image;
 
 /// How a sandbox is to be.
 #[derive(Clone)]

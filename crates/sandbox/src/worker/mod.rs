@@ -25,7 +25,7 @@ use crate::watches::Watches;
 /// Something for the worker to do.
 pub(crate) enum Job {
     /// A request, or what is wrong with it.
-    Request { ticket: Ticket, request: Result<Request, Failure> },
+    Request { ticket: Ticket, request: Box<Result<Request, Failure>> },
     /// Gives the machine's present state away.
     Snapshot(Sender<Result<MachineSnapshot, Failure>>),
     /// Stops the requests with this id.
