@@ -35,10 +35,20 @@ pub struct Launched {
     pub stderr: Option<OwnedFd>,
 }
 
+/// Which program a request runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// The one that its `argv` names.
+    Named,
+    /// The agent itself, which has no name in the guest's file system.
+    Own,
+}
+
 /// What starting processes needs again and again.
 pub struct Launcher {
     stack: ChildStack,
     null: OwnedFd,
+    own_program: OwnedFd,
     shield: Shield,
 }
 
@@ -54,21 +64,25 @@ impl Launcher {
     /// Prepares for many starts.
     pub fn new(shield: Shield) -> rustix::io::Result<Self> {
         let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(Self { stack: ChildStack::new(), null, shield })
+        let own_program =
+            rustix::fs::open("/proc/self/exe", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        Ok(Self { stack: ChildStack::new(), null, own_program, shield })
     }
 
     /// Starts the program of a request in a group.
-    pub fn launch(&mut self, exec: &Exec, group: &Group) -> Result<Launched, Refusal> {
-        self.launch_on(exec, group, None)
+    pub fn launch(&mut self, exec: &Exec, program: Program, group: &Group) -> Result<Launched, Refusal> {
+        self.launch_on(exec, program, group, None)
     }
 
     /// Starts a program whose output streams are the first of two file descriptors, and the agent's end is the second.
     pub fn launch_on(
         &mut self,
         exec: &Exec,
+        program: Program,
         group: &Group,
         output: Option<(OwnedFd, OwnedFd)>,
     ) -> Result<Launched, Refusal> {
+        let own = program == Program::Own;
         let Some(program) = exec.argv.first().filter(|program| !program.is_empty()) else {
             return Err(Refusal::new(FailureCode::InvalidArgument, "argv is empty"));
         };
@@ -95,6 +109,7 @@ impl Launcher {
         .map_err(|error| Refusal::new(code(error), format!("cannot open streams: {}", describe(error))))?;
         let plan = Plan {
             programs: &programs,
+            open_program: own.then(|| self.own_program.as_fd()),
             argv: &argv,
             env: &environment.strings,
             directories: &directories,

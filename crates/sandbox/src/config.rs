@@ -1,5 +1,7 @@
 //! What a sandbox is made of.
 
+use std::path::PathBuf;
+
 use wasm_sandbox_machine::{EngineModule, MachineSnapshot, SnapshotIdentity};
 
 use crate::image::Image;
@@ -18,6 +20,10 @@ pub struct SandboxConfig {
     pub process_limit: Option<u64>,
     /// Space for files written since the start, in bytes; without it, three quarters of the guest's memory.
     pub disk_limit_bytes: Option<u64>,
+    /// Directories of the host that `upload` may read from, with all that is in them.
+    pub allow_read: Vec<PathBuf>,
+    /// Directories of the host that `download` may write to, with all that is in them.
+    pub allow_write: Vec<PathBuf>,
     /// How requests come and answers go, for `hello` and `status` to tell.
     pub transport: Transport,
     /// The hash of `engine` and `image`, for snapshots: only what has the same can go on from one.

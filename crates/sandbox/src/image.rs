@@ -79,6 +79,8 @@ impl SandboxConfig {
                 ram_bytes: DEFAULT_MEMORY_LIMIT_BYTES,
             },
             snapshot: None,
+            allow_read: Vec::new(),
+            allow_write: Vec::new(),
             kernel_log: false,
         })
     }

@@ -67,6 +67,7 @@ mod error;
 mod fleet;
 mod guest;
 mod handlers;
+mod host;
 mod image;
 mod operation;
 mod output;
@@ -75,6 +76,7 @@ mod sandbox;
 mod sessions;
 mod snapshots;
 mod upload;
+mod watches;
 mod worker;
 
 pub use client::Client;

@@ -13,7 +13,7 @@ use wasm_sandbox_protocol::agent::Exec;
 use super::inputs::Inputs;
 use super::{Released, Retry};
 use crate::contain::{Containment, Group};
-use crate::exec::launch::{Launched, Launcher};
+use crate::exec::launch::{Launched, Launcher, Program};
 use crate::poller::Key;
 
 /// The shell.
@@ -83,7 +83,7 @@ impl Shell {
                 env: vec![("BASH_ENV".into(), fifo.to_str()?.into())],
                 ..Exec::default()
             };
-            match launcher.launch_on(&exec, &group, output) {
+            match launcher.launch_on(&exec, Program::Named, &group, output) {
                 Ok(launched) => Some((launched, group)),
                 Err(_) => {
                     containment.release(group);

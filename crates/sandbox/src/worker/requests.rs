@@ -96,7 +96,7 @@ impl Worker {
     /// Requests for which a guest is needed.
     fn guest_request(&mut self, ticket: Ticket, request: Request) {
         let host_status = self.host_status();
-        let Self { state, processes, sessions, answers, .. } = self;
+        let Self { state, processes, sessions, watches, answers, .. } = self;
         let guest = match state {
             State::Up(guest) => guest,
             State::Down(failure) => return answers.push((ticket, failure.clone().into())),
@@ -120,6 +120,11 @@ impl Worker {
             Request::ProcessWait(request) => return processes.wait(&request, ticket, context),
             Request::ProcessRead(request) => return processes.read(&request, ticket, context),
             Request::ProcessWrite(request) => return processes.write_stdin(request, ticket, context),
+            Request::Watch(request) => {
+                let op = context.channel.next_operation();
+                return watches.start(&request, op, ticket, context.channel, context.answers);
+            }
+            Request::Unwatch(request) => watches.end(&request, context.channel),
             Request::WaitLog(request) => return processes.wait_log(&request, ticket, context),
             Request::SessionClose(request) => return sessions.close(&request, ticket, processes, context),
             Request::ProcessList(_) => Ok(processes.list()),
