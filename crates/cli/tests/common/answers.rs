@@ -58,6 +58,7 @@ macro_rules! answer {
 
 mod files;
 
+#[allow(unused_imports, reason = "each test program uses its own part")]
 pub use files::*;
 
 answer!(
