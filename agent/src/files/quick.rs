@@ -13,7 +13,7 @@ use crate::failure::Refusal;
 use crate::user::Names;
 
 /// The largest directory that the server lists itself.
-const FEW: usize = 200;
+const FEW: usize = 64;
 
 /// How a request goes on.
 pub enum Quick {
