@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 
-import { Sandbox, SandboxError, type ClientErrorCode, type ErrorCode, type StartOptions } from "wasm-sandbox-client";
+import { SandboxError, type ClientErrorCode, type ErrorCode, type StartOptions } from "wasm-sandbox-client";
 
 /** A file beside the tests' sources. */
 export function fixture(name: string): string {
