@@ -46,8 +46,9 @@ test("a machine that is put back: nothing that ran waits for ever", async () => 
   await q.waitLog("a");
   const stream = s.stream("sleep 1000", LONG);
   const loops = [collect(p), collect(q), collect(stream), stream.result, p.wait(), q.waitLog("never", LONG)];
+  const checks = Promise.all(loops.map((loop) => rejects(loop, "cancelled", /reset/)));
   await s.reset();
-  await Promise.all(loops.map((loop) => rejects(loop, "cancelled", /reset/)));
+  await checks;
   await rejects(p.wait(), "unknown_process");
 });
 
@@ -55,9 +56,9 @@ test("a process of a checkpoint goes on after it was restored", async () => {
   await using s = await Sandbox.start();
   const p = await s.spawn("read x; echo $x", { openStdin: true, stream: true });
   await s.checkpoint("waits");
-  const first = collect(p);
+  const first = rejects(collect(p), "cancelled", /restore/);
   await s.restore("waits");
-  await rejects(first, "cancelled", /restore/);
+  await first;
   await p.write("hi\n");
   const events = await collect(p.events());
   assert.deepEqual(events.map(({ type }) => type), ["started", "stdout", "exited"]);
