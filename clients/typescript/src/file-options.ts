@@ -94,7 +94,7 @@ export interface FindOptions extends RequestOptions, TimeLimit {
 
 /** Options of {@link Files.replace}. */
 export interface ReplaceOptions extends RequestOptions {
-  /** What is replaced is a regular expression (of the Rust crate `regex`); `$1` or `${name}` stand for its groups. */
+  /** What is replaced is a regular expression (of the Rust crate `regex`); `${1}` or `${name}` stand for its groups. */
   readonly regex?: boolean | undefined;
   /** How many places there must be in all files together; otherwise nothing is changed. Without it, at least one. */
   readonly expectedReplacements?: number | undefined;

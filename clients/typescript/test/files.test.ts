@@ -138,7 +138,7 @@ testOf((s) => s.files.replace("/etc/hostname", "no such text", ""), "replacing",
     replacements: 3,
     files: [{ path: "/tmp/a", replacements: 2 }, { path: "/tmp/b", replacements: 1 }],
   });
-  await s.files.replace("/tmp/a", "(t)wo", "$1wice", { regex: true, expectedReplacements: 1 });
+  await s.files.replace("/tmp/a", "(t)wo", "${1}wice", { regex: true, expectedReplacements: 1 });
   assert.equal(await s.files.readText("/tmp/a"), "1 twice 1");
   await rejects(s.files.replace("/tmp/a", "1", "2", { expectedReplacements: 1 }), "mismatch");
 });

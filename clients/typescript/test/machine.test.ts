@@ -45,8 +45,12 @@ test("a machine that is put back: nothing that ran waits for ever", async () => 
   const q = await s.spawn("echo a; sleep 1000");
   await q.waitLog("a");
   const stream = s.stream("sleep 1000", LONG);
-  const loops = [collect(p), collect(q), collect(stream), stream.result, p.wait(), q.waitLog("never", LONG)];
+  // What was written is seen already, so that this one waits for more.
+  const waiting = collect(q.events({ afterSeq: 2 }));
+  const loops = [collect(p), waiting, collect(stream), stream.result, p.wait(), q.waitLog("never", LONG)];
   const checks = Promise.all(loops.map((loop) => rejects(loop, "cancelled", /reset/)));
+  // By its answer, all that is asked above was sent.
+  await s.hello();
   await s.reset();
   await checks;
   await rejects(p.wait(), "unknown_process");

@@ -1,24 +1,39 @@
 /** Transcripts: what is sent to the program, and what it must answer. They are shared by all clients. */
 
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { createInterface, type Interface } from "node:readline";
-import { readFileSync } from "node:fs";
+import { spawn, type ChildProcessByStdio } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import type { Readable, Writable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 
 const MORE = "<more>";
+const KEEP = /^<keep (.+)>$/;
+const KEPT = /^<kept (.+)>$/;
+/** How long a line may take before the runner gives up. */
+const PATIENCE_MS = 180_000;
 
-/** Why `value` is not what `pattern` describes; nothing if it is. */
-export function difference(pattern: unknown, value: unknown, place = "message"): string | undefined {
+/** Values that were kept under names. */
+export type Kept = Map<string, unknown>;
+
+/** Why `value` is not what `pattern` describes; nothing if it is. What is to be kept gets into `kept`. */
+export function difference(
+  pattern: unknown,
+  value: unknown,
+  kept: Kept = new Map(),
+  place = "message",
+): string | undefined {
   const shown = JSON.stringify(value);
   if (typeof pattern === "string") {
-    return matchesString(pattern, value) ? undefined : `${place}: expected ${JSON.stringify(pattern)}, not ${shown}`;
+    return matchesString(pattern, value, kept) ? undefined : `${place}: expected ${JSON.stringify(pattern)}, not ${shown}`;
   }
   if (Array.isArray(pattern)) {
     if (!Array.isArray(value) || value.length !== pattern.length) {
       return `${place}: expected ${pattern.length} elements, not ${shown}`;
     }
-    return first(pattern.map((inner, index) => difference(inner, value[index], `${place}[${index}]`)));
+    return first(pattern.map((inner, index) => difference(inner, value[index], kept, `${place}[${index}]`)));
   }
   if (isRecord(pattern)) {
     if (!isRecord(value)) {
@@ -31,14 +46,23 @@ export function difference(pattern: unknown, value: unknown, place = "message"):
     }
     return first(
       names.map((name) =>
-        Object.hasOwn(value, name) ? difference(pattern[name], value[name], `${place}.${name}`) : `${place}: has no ${name}`,
+        Object.hasOwn(value, name) ? difference(pattern[name], value[name], kept, `${place}.${name}`) : `${place}: has no ${name}`,
       ),
     );
   }
   return isDeepStrictEqual(pattern, value) ? undefined : `${place}: expected ${JSON.stringify(pattern)}, not ${shown}`;
 }
 
-function matchesString(pattern: string, value: unknown): boolean {
+function matchesString(pattern: string, value: unknown, kept: Kept): boolean {
+  const keep = KEEP.exec(pattern)?.[1];
+  if (keep !== undefined) {
+    kept.set(keep, value);
+    return true;
+  }
+  const before = KEPT.exec(pattern)?.[1];
+  if (before !== undefined) {
+    return kept.has(before) && isDeepStrictEqual(kept.get(before), value);
+  }
   const kind = /^<(number|string|boolean|any)>$/.exec(pattern)?.[1];
   if (kind !== undefined) {
     return kind === "any" || typeof value === kind;
@@ -49,106 +73,160 @@ function matchesString(pattern: string, value: unknown): boolean {
   return value === pattern;
 }
 
-/** An order in which each message is what one pattern describes, for patterns and messages in any order. */
-export function anyOrderDifference(patterns: readonly unknown[], messages: readonly unknown[]): string | undefined {
-  const [pattern, ...others] = patterns;
-  if (patterns.length === 0) {
-    return undefined;
+/** The same for lines that come in any order: each takes the first of the patterns that are left and match it. */
+export function anyOrderDifference(
+  patterns: readonly unknown[],
+  values: readonly unknown[],
+  kept: Kept = new Map(),
+): string | undefined {
+  const left = [...patterns];
+  for (const value of values) {
+    const index = left.findIndex((pattern) => matchesAsAWhole(pattern, value, kept));
+    if (index < 0) {
+      return `${JSON.stringify(value)} matches none of ${JSON.stringify(left)}`;
+    }
+    left.splice(index, 1);
   }
-  const fits = messages.some(
-    (message, index) =>
-      difference(pattern, message) === undefined && anyOrderDifference(others, messages.toSpliced(index, 1)) === undefined,
-  );
-  return fits ? undefined : `no order of ${JSON.stringify(messages)} fits ${JSON.stringify(patterns)}`;
+  return undefined;
+}
+
+/** Keeps nothing of what does not match in the end. */
+function matchesAsAWhole(pattern: unknown, value: unknown, kept: Kept): boolean {
+  const tried = new Map(kept);
+  if (difference(pattern, value, tried) !== undefined) {
+    return false;
+  }
+  tried.forEach((found, name) => kept.set(name, found));
+  return true;
+}
+
+/** A request with what was kept before. */
+function filledIn(value: unknown, kept: Kept): unknown {
+  if (typeof value === "string") {
+    const name = KEPT.exec(value)?.[1];
+    return name === undefined ? value : kept.get(name);
+  }
+  if (Array.isArray(value)) {
+    return value.map((inner) => filledIn(inner, kept));
+  }
+  if (isRecord(value)) {
+    return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, filledIn(inner, kept)]));
+  }
+  return value;
 }
 
 /** Has the program do what a transcript says; fails where it does something else. */
 export async function play(path: string, program: string): Promise<void> {
   const lines = readFileSync(path, "utf8").split("\n");
-  const child = spawn(program, [], { stdio: ["pipe", "pipe", "inherit"] });
-  const messages = new Messages(child);
+  const cwd = mkdtempSync(join(tmpdir(), "wasm-sandbox-transcript-"));
+  const child = spawn(program, [], { cwd, stdio: ["pipe", "pipe", "inherit"] });
+  const player = new Player(child.stdin, new Messages(child));
   try {
     for (const [index, line] of lines.entries()) {
-      if (line.trim() !== "") {
-        const why = await step(JSON.parse(line) as unknown, child, messages);
-        if (why !== undefined) {
-          throw new Error(`${path}:${index + 1}: ${why}`);
-        }
+      const why = line.trim() === "" ? undefined : await player.step(JSON.parse(line) as unknown);
+      if (why !== undefined) {
+        throw new Error(`${path}:${index + 1}: ${why}`);
       }
     }
-    child.stdin.end();
-    await messages.drain();
+    await player.end();
   } finally {
     child.kill("SIGKILL");
-    messages.close();
+    rmSync(cwd, { recursive: true });
   }
 }
 
-async function step(
-  line: unknown,
-  child: { stdin: NodeJS.WritableStream },
-  messages: Messages,
-): Promise<string | undefined> {
-  if (!isRecord(line) || Object.keys(line).length !== 1) {
-    return `not a line of a transcript: ${JSON.stringify(line)}`;
+/** Goes through a transcript. */
+class Player {
+  readonly #input: NodeJS.WritableStream;
+  readonly #messages: Messages;
+  readonly #kept: Kept = new Map();
+
+  constructor(input: NodeJS.WritableStream, messages: Messages) {
+    this.#input = input;
+    this.#messages = messages;
+    // The messages end then, too.
+    input.on("error", () => undefined);
   }
-  if (typeof line["comment"] === "string") {
-    return undefined;
-  }
-  if (isRecord(line["send"])) {
-    child.stdin.write(`${JSON.stringify(line["send"])}\n`);
-    return undefined;
-  }
-  if ("receive" in line) {
-    return difference(line["receive"], await messages.next());
-  }
-  const patterns = line["receive_in_any_order"];
-  if (Array.isArray(patterns)) {
+
+  /** Does what one line says; why that failed. */
+  async step(line: unknown): Promise<string | undefined> {
+    const wrong = `not a line of a transcript: ${JSON.stringify(line)}`;
+    if (!isRecord(line) || Object.keys(line).length !== 1) {
+      return wrong;
+    }
+    if (typeof line["comment"] === "string") {
+      return undefined;
+    }
+    if (isRecord(line["send"])) {
+      this.#input.write(`${JSON.stringify(filledIn(line["send"], this.#kept))}\n`);
+      return undefined;
+    }
+    if (isRecord(line["receive"])) {
+      return difference(line["receive"], await this.#messages.next(), this.#kept);
+    }
+    const patterns = line["receive_in_any_order"];
+    if (!Array.isArray(patterns)) {
+      return wrong;
+    }
     const received = [];
     while (received.length < patterns.length) {
-      received.push(await messages.next());
+      received.push(await this.#messages.next());
     }
-    return anyOrderDifference(patterns, received);
+    return anyOrderDifference(patterns, received, this.#kept);
   }
-  return `not a line of a transcript: ${JSON.stringify(line)}`;
+
+  /** Ends the program, which must write nothing more. */
+  async end(): Promise<void> {
+    this.#input.end();
+    await this.#messages.end();
+  }
 }
 
 /** What the program writes. */
 class Messages {
-  readonly #lines: Interface;
   readonly #iterator: AsyncIterator<string>;
-  readonly #exit: Promise<unknown>;
+  readonly #exit: Promise<string>;
 
-  constructor(child: ReturnType<typeof spawn>) {
-    if (!child.stdout) {
-      throw new Error("the program has no output");
-    }
-    this.#lines = createInterface({ input: child.stdout });
-    this.#iterator = this.#lines[Symbol.asyncIterator]();
-    this.#exit = once(child, "exit");
-    this.#exit.catch(() => undefined);
+  constructor(child: ChildProcessByStdio<Writable, Readable, null>) {
+    this.#iterator = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    this.#exit = new Promise((resolve) => {
+      child.once("error", (error) => resolve(error.message));
+      child.once("exit", (code, signal) => resolve(String(signal ?? code)));
+    });
   }
 
   async next(): Promise<unknown> {
-    const next = await this.#iterator.next();
+    const next = await patiently(this.#iterator.next());
     if (next.done === true) {
-      const [code, signal] = (await this.#exit) as [number | null, string | null];
-      throw new Error(`the program ended (${signal ?? code}) instead of answering`);
+      throw new Error(`the program ended (${await this.#exit}) instead of answering`);
     }
     return JSON.parse(next.value) as unknown;
   }
 
-  /** Waits for the end; answers that nobody waits for are none of the transcript's business. */
-  async drain(): Promise<void> {
-    while ((await this.#iterator.next()).done !== true);
-    const [code, signal] = (await this.#exit) as [number | null, string | null];
-    if (code !== 0) {
-      throw new Error(`the program ended with ${signal ?? code}`);
+  /** Waits for the end of the program. */
+  async end(): Promise<void> {
+    const next = await patiently(this.#iterator.next());
+    if (next.done !== true) {
+      throw new Error(`the program wrote more than was expected: ${next.value}`);
+    }
+    const how = await this.#exit;
+    if (how !== "0") {
+      throw new Error(`the program ended with ${how}`);
     }
   }
+}
 
-  close(): void {
-    this.#lines.close();
+async function patiently<T>(promise: Promise<T>): Promise<T> {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const late = sleep(PATIENCE_MS, undefined, { signal }).then(() => {
+    throw new Error(`the program has written nothing for ${PATIENCE_MS} ms`);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    late.catch(() => undefined);
+    controller.abort();
   }
 }
 

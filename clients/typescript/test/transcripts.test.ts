@@ -80,7 +80,12 @@ test("patterns", () => {
   for (const [pattern, value] of different) {
     assert.notEqual(difference(pattern, value), undefined, JSON.stringify([pattern, value]));
   }
-  assert.equal(anyOrderDifference(["<any>", "a"], ["a", "b"]), undefined);
+  assert.equal(anyOrderDifference(["a", "<any>"], ["b", "a"]), undefined);
+  const kept = new Map<string, unknown>();
+  assert.equal(difference({ a: "<keep x>", b: "<kept x>" }, { a: [1], b: [1] }, kept), undefined);
+  assert.deepEqual([...kept], [["x", [1]]]);
+  assert.notEqual(difference("<kept x>", 1, kept), undefined);
+  assert.notEqual(difference("<kept y>", undefined, kept), undefined);
   assert.notEqual(anyOrderDifference(["a", "a"], ["a", "b"]), undefined);
 });
 
