@@ -21,7 +21,7 @@ test("a program that cannot be run", async () => {
   await rejects(Sandbox.start({ program: "with\0nul" }), "program_not_found");
 });
 
-test("no program anywhere says what to do", async (t) => {
+test("the variable WASM_SANDBOX names the program", async (t) => {
   const saved = { ...process.env };
   t.after(() => Object.assign(process.env, saved));
   process.env["WASM_SANDBOX"] = "/no/such/program";
