@@ -466,7 +466,7 @@ class AsyncSandbox:
         program: Optional[HostPath] = None,
         *,
         ordered: bool = False,
-        start_timeout: float = 60,
+        start_timeout: float = 600,
         stderr: Optional[TextIO] = None,
         **options: Unpack[ProgramOptions],
     ) -> None:
@@ -501,7 +501,7 @@ class AsyncSandbox:
             try:
                 hello = await asyncio.wait_for(reply.result(), self._start_timeout)
             except asyncio.TimeoutError:
-                raise handshake_failure(self._command, self._start_timeout) from None
+                raise handshake_failure(client, self._start_timeout) from None
             client.channel.set_line_bytes(hello.limits.line_bytes)
         except BaseException:
             self._closed = True

@@ -8,7 +8,7 @@ import queue
 import subprocess
 import threading
 import weakref
-from typing import IO, Any, Optional, Sequence, TextIO, Tuple
+from typing import IO, Any, Optional, Sequence, TextIO
 
 from . import _calls
 from ._calls import Call
@@ -18,7 +18,7 @@ from ._errors import ClosedError, ProgramDiedError, ProgramNotFoundError, Protoc
 log = logging.getLogger("wasm_sandbox")
 
 #: How long an ending program is waited for before it is killed, in seconds.
-_PATIENCE = 10
+_PATIENCE = 5
 _READ = 1 << 20
 _KEPT_STDERR = 1 << 14
 
@@ -172,10 +172,15 @@ class Channel:
             return
         exit_code = self._reap()
         self._stderr_thread.join(_PATIENCE)
-        said = self._stderr.decode("utf-8", "replace").strip()
+        said = self.said
         how = f"exit code {exit_code}" if exit_code >= 0 else f"signal {-exit_code}"
         message = f"the program ended ({how})" + (f": {said}" if said else "")
         self._core.fail(lambda: ProgramDiedError(message, exit_code, said))
+
+    @property
+    def said(self) -> str:
+        """The last of what the program wrote to standard error."""
+        return self._stderr.decode("utf-8", "replace").strip()
 
     def _keep_stderr(self, pipe: IO[bytes]) -> None:
         with pipe:
@@ -218,9 +223,7 @@ def note_restart(answer: Any) -> None:
         log.warning("the machine went down and was started afresh: files and processes are the initial ones")
 
 
-def handshake_failure(command: Sequence[str], seconds: float) -> SandboxError:
+def handshake_failure(client: Client, seconds: float) -> SandboxError:
     """For a program that does not answer."""
-    return ProtocolError(f"{command[0]} did not answer within {seconds:g} seconds")
-
-
-__all__: Tuple[str, ...] = ("Channel", "Client", "handshake_failure", "log", "note_restart")
+    said = client.channel.said
+    return ProtocolError(f"the program did not answer within {seconds:g} seconds" + (f": {said}" if said else ""))

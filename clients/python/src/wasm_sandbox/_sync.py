@@ -506,7 +506,7 @@ class Sandbox:
         program: Optional[HostPath] = None,
         *,
         ordered: bool = True,
-        start_timeout: float = 60,
+        start_timeout: float = 600,
         stderr: Optional[TextIO] = None,
         **options: Unpack[ProgramOptions],
     ) -> None:
@@ -515,7 +515,8 @@ class Sandbox:
         `program` is its path; without it, see `find_program`. The options are those of its command line:
         `memory_limit` and `disk_limit` (in MiB), `process_limit`, `image`, `snapshot`, `no_snapshot`, `allow_read`,
         `allow_write`, `verbose`, and `arguments` for all others. What it says on standard error is kept for error
-        messages, and copied to `stderr` if that is given.
+        messages, and copied to `stderr` if that is given. The very first start makes a snapshot, which takes
+        minutes; `start_timeout` is how long that may take.
 
         Requests are carried out in the order in which they are sent, from all threads together. With
         `ordered=False` they do not wait for each other.
@@ -530,7 +531,7 @@ class Sandbox:
             try:
                 hello = _core.result(_calls.hello(), reply.next(start_timeout))
             except queue.Empty:
-                raise handshake_failure(command, start_timeout) from None
+                raise handshake_failure(self._client, start_timeout) from None
             self._client.channel.set_line_bytes(hello.limits.line_bytes)
         except BaseException:
             self._client.channel.kill()
@@ -629,7 +630,7 @@ class Sandbox:
     ) -> CommandResult:
         """Runs a command in a shell (bash), and waits for it.
 
-        Options: `timeout` (seconds; 5 without it. Then it is killed with its descendants, and the result says
+        Options: `timeout` (seconds; 5 without it. Then it is killed with its children, and the result says
         `timed_out`), `cpu_timeout`, `cwd`, `env`, `clear_env`, `user`, `stdin` (text or bytes), `max_output_bytes`, `pty`
         (columns and rows of a terminal), and `request_id` (for `cancel`). `on_stdout` and `on_stderr` are called
         with pieces of text while it runs.
