@@ -115,7 +115,10 @@ pub fn make_directory(path: &[u8], parents: bool, mode: u16) -> Result<u64, Refu
     match made {
         Ok(()) => {
             // The umask was applied, and a directory may have inherited a bit.
-            rustix::fs::chmod(target, mode).map_err(failed)?;
+            let made = rustix::fs::stat(target).map_err(failed)?;
+            if Mode::from_raw_mode(made.st_mode & 0o7777) != mode {
+                rustix::fs::chmod(target, mode).map_err(failed)?;
+            }
             Ok(1)
         }
         Err(Errno::EXIST) if parents => match look(target, true) {

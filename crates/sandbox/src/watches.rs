@@ -48,6 +48,8 @@ enum Phase {
 /// One watch.
 struct Watch {
     number: u64,
+    /// As it was asked for.
+    path: String,
     ticket: Ticket,
     phase: Phase,
     decoder: Decoder,
@@ -79,12 +81,13 @@ impl Watches {
             return;
         }
         self.last_number += 1;
+        let path = request.path.clone();
         let request = FileRequest::Watch { path: request.path.as_str().into(), recursive: request.recursive };
         channel.send(&HostToAgent::Files(Files { op, time_limit_ms: None, request }));
         let phase = Phase::Starting { deadline: Instant::now() + START_LIMIT };
         let number = self.last_number;
         let decoder = Decoder::new();
-        self.table.insert(op, Watch { number, ticket, phase, decoder, seq: 0, uncredited: 0 });
+        self.table.insert(op, Watch { number, path, ticket, phase, decoder, seq: 0, uncredited: 0 });
     }
 
     /// Ends a watch; no event of it comes after the answer.
@@ -218,13 +221,21 @@ impl Watches {
         }
     }
 
-    /// Forgets a watch; whoever still waits for its beginning gets `failure`.
+    /// Forgets a watch; whoever still waits for its beginning gets `failure`, the others a last event.
     fn remove(&mut self, op: OperationId, failure: Failure, answers: &mut Answers) {
-        if let Some(watch) = self.table.remove(&op)
-            && matches!(watch.phase, Phase::Starting { .. })
-        {
+        let Some(watch) = self.table.remove(&op) else { return };
+        if matches!(watch.phase, Phase::Starting { .. }) {
             answers.push((watch.ticket, failure.into()));
+            return;
         }
+        watch.ticket.event(EventBody::Watch(WatchEvent {
+            watch_id: watch.id(),
+            seq: watch.seq + 1,
+            event: FileChange::Ended,
+            path: watch.path,
+            directory: false,
+            new_path: None,
+        }));
     }
 }
 

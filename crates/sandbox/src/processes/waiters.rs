@@ -47,7 +47,8 @@ impl Waiter {
                 if events.is_empty() && record.ended.is_none() && !late {
                     return None;
                 }
-                let last_seq = events.last().map_or(*after_seq, |(seq, _)| *seq);
+                // Where nothing is kept, what is gone counts as seen.
+                let last_seq = events.last().map_or((*after_seq).max(record.log.last_seq()), |(seq, _)| *seq);
                 let encoding = record.encoding();
                 Some(
                     ProcessOutput {

@@ -224,7 +224,7 @@ pub struct Replace {
     pub paths: Vec<String>,
     /// What is replaced: a text, or a regular expression with `regex`.
     pub old: String,
-    /// What stands there instead; with `regex`, `$1` or `${name}` stand for groups.
+    /// What stands there instead; with `regex`, `${1}` or `${name}` stand for groups.
     pub new: String,
     /// `old` is a regular expression.
     #[serde(default)]
