@@ -164,7 +164,7 @@ def test_it_dies_with_asyncio() -> None:
 
 
 def test_closing_while_requests_wait() -> None:
-    s = Sandbox()
+    s = Sandbox(ordered=False)
     twin = s.fork()
     with ThreadPoolExecutor(2) as pool:
         results = [pool.submit(one.run, "sleep 1000", timeout=1001) for one in (s, twin)]
