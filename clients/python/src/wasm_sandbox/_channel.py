@@ -123,6 +123,7 @@ class Channel:
             self._core.fail(lambda: ClosedError("the sandbox is closed"))
             self._lines.put(None)
             self._process.kill()
+            self._reap()
 
     def _reap(self) -> int:
         try:
