@@ -250,7 +250,7 @@ def test_a_machine_that_crashes(caplog: pytest.LogCaptureFixture) -> None:
     with Sandbox() as s:
         s.run("touch /tmp/file")
         with pytest.raises(w.MachineCrashedError):
-            s.run("reboot -f; sleep 1000", timeout=1001)
+            s.run("busybox reboot -f; sleep 1000", timeout=1001)
         r = s.run("ls /tmp/file", timeout=300)
         assert r.restarted
         assert not r.ok
