@@ -55,10 +55,11 @@ class Channel:
         assert stdout is not None
         assert errors is not None
         self._stderr_thread = self._thread("stderr", self._keep_stderr, errors)
+        # The one that reads waits for the one with the errors, which must have been started by then.
         self._threads = [
+            self._stderr_thread,
             self._thread("write", self._write, stdin),
             self._thread("read", self._read, stdout),
-            self._stderr_thread,
         ]
         for thread in self._threads:
             thread.start()
@@ -122,6 +123,7 @@ class Channel:
             self._core.fail(lambda: ClosedError("the sandbox is closed"))
             self._lines.put(None)
             self._process.kill()
+            self._reap()
 
     def _reap(self) -> int:
         try:
@@ -153,17 +155,16 @@ class Channel:
                     if not data:
                         break
                     self._core.feed(data)
+                self._died()
             except SandboxError as error:
                 self._process.kill()
                 message = str(error)
                 self._core.fail(lambda: ProtocolError(message))
-            except Exception as error:  # A sink's: those who wait must hear of it.
+            except Exception as error:  # Whatever it is, those who wait must hear of it.
                 self._process.kill()
                 message = f"cannot go on: {error!r}"
                 self._core.fail(lambda: SandboxError(message))
                 raise
-            else:
-                self._died()
         self._lines.put(None)
         self._reap()
 

@@ -518,8 +518,8 @@ class Sandbox:
         messages, and copied to `stderr` if that is given. The very first start makes a snapshot, which takes
         minutes; `start_timeout` is how long that may take.
 
-        Requests are carried out in the order in which they are sent, from all threads together. With
-        `ordered=False` they do not wait for each other.
+        Requests are carried out in the order in which they are sent, from all threads and for all forks
+        together. With `ordered=False` they do not wait for each other.
         """
         command = command_line(find_program(program), **options)
         self._client = Client(command, sys.stderr if stderr is None and options.get("verbose") else stderr)
@@ -630,9 +630,9 @@ class Sandbox:
     ) -> CommandResult:
         """Runs a command in a shell (bash), and waits for it.
 
-        Options: `timeout` (seconds; 5 without it. Then it is killed with its children, and the result says
-        `timed_out`), `cpu_timeout`, `cwd`, `env`, `clear_env`, `user`, `stdin` (text or bytes), `max_output_bytes`, `pty`
-        (columns and rows of a terminal), and `request_id` (for `cancel`). `on_stdout` and `on_stderr` are called
+        Options: `timeout` (seconds; 5 without it. Then it is killed with its children and the result says
+        `timed_out`), `cpu_timeout`, `cwd`, `env`, `clear_env`, `user`, `stdin` (text or bytes), `max_output_bytes`,
+        `pty` (columns and rows of a terminal), and `request_id` (for `cancel`). `on_stdout` and `on_stderr` are called
         with pieces of text while it runs.
         """
         return self._run(_calls.command(command, **options), on_stdout, on_stderr)
