@@ -20,5 +20,12 @@ find "$copy" -mindepth 1 -maxdepth 1 ! -name node_modules -exec rm -r {} +
 cp -R "$source/." "$copy/"
 cd "$copy"
 
+# Debian's own Node.js may be too old; npm has newer ones.
+if (( $(node -p 'process.versions.node.split(".")[0]') < 20 )); then
+    newer=$root/target/clients/node
+    npm install --no-audit --no-fund --prefix "$newer" node@20
+    PATH=$newer/node_modules/.bin:$PATH
+fi
+
 npm ci --no-audit --no-fund
 npm test
