@@ -56,6 +56,11 @@ macro_rules! answer {
     };
 }
 
+mod files;
+
+#[allow(unused_imports, reason = "each test program uses its own part of this")]
+pub use files::*;
+
 answer!(
     /// To a command that ran.
     Shell, success: true, {
