@@ -1,4 +1,4 @@
-"""Files. Those marked so need requests that another branch builds; without it they are skipped."""
+"""Files."""
 
 import base64
 
@@ -38,25 +38,18 @@ async def test_a_large_message_is_taken(sandbox):
     assert (await sandbox.do("write_file", path="/tmp/large", content="x" * size))["size"] == size
 
 
-# From here on: with requests that are built on another branch. `list_files` at the start of a test tells whether they
-# are there; it can go with them.
-
-
 async def test_missing_directories_are_made(sandbox):
-    await sandbox.do("list_files", path="/tmp")
     await sandbox.do("write_file", path="/tmp/new/dir/a.txt", content="hi\n")
     assert await sandbox.stdout("cat /tmp/new/dir/a.txt") == "hi\n"
 
 
 async def test_files_can_be_added_to(sandbox):
-    await sandbox.do("list_files", path="/tmp")
     for piece in ["one\n", "two\n"]:
         await sandbox.do("write_file", path="/tmp/log", content=piece, append=True)
     assert (await sandbox.do("read_file", path="/tmp/log"))["content"] == "one\ntwo\n"
 
 
 async def test_a_long_file_is_read_in_parts(sandbox):
-    await sandbox.do("list_files", path="/tmp")
     whole = "0123456789é" * 10_000
     await sandbox.do("write_file", path="/tmp/long", content=whole)
     parts, offset = [], 0
