@@ -59,7 +59,8 @@ async def test_a_long_file_is_read_in_parts(sandbox):
         parts.append(part["content"])
         offset = part.get("next_offset")
     assert "".join(parts) == whole and len(parts) == 2
-    assert (await sandbox.do("read_file", path="/tmp/long", offset=10, length=3))["content"] == "é0"
+    assert (await sandbox.do("read_file", path="/tmp/long", offset=10, length=4))["content"] == "é01"
+    assert (await sandbox.do("read_file", path="/tmp/long", offset=9, length=1))["content"] == "9é0"
 
 
 async def test_directories_are_listed(sandbox):

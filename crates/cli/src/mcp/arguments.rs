@@ -104,7 +104,7 @@ pub struct ReadFile {
     /// The byte to start at, 0 if absent.
     #[serde(default)]
     pub offset: u64,
-    /// The most bytes to read, 65536 if absent.
+    /// The most bytes to read, 65536 if absent; of text at least 4, and none of a character that does not fit.
     #[serde(default)]
     pub length: Option<u64>,
     /// "text" (UTF-8, the default), or "base64" for files of any kind.

@@ -16,6 +16,9 @@ use crate::mcp::results::{Edited, FileText, ListedFile, Listing, Written};
 use crate::mcp::server::Server;
 use crate::mcp::text::{lines, part_of_text};
 
+/// Bytes that a character has at most in UTF-8.
+const LONGEST_CHARACTER: u64 = 4;
+
 #[tool_router(router = file_tools, vis = "pub(in crate::mcp)")]
 impl Server {
     /// Reads a file of the machine, or a part of it: at most 64 KiB unless length says otherwise. If next_offset is in the
@@ -29,11 +32,13 @@ impl Server {
         Parameters(arguments): Parameters<ReadFile>,
         context: RequestContext<RoleServer>,
     ) -> Called {
+        // Whoever reads part after part as text is to get a whole character each time.
+        let least = if arguments.encoding == Encoding::Text { LONGEST_CHARACTER } else { 0 };
         let request = json::ReadFile {
             path: arguments.path.clone(),
             encoding: json::Encoding::Base64,
             offset: arguments.offset,
-            length: Some(arguments.length.unwrap_or(OUTPUT_BYTES)),
+            length: Some(arguments.length.unwrap_or(OUTPUT_BYTES).max(least)),
         };
         let answer = call(&self.machine, request, &context).await?;
         let Outcome::FileContent(content) = &answer.outcome else { return answer.unexpected() };
@@ -174,7 +179,7 @@ fn file_text(asked: &ReadFile, content: &FileContent) -> Result<FileText, Failur
         encoding: if asked.encoding == Encoding::Text { "text" } else { "base64" },
         size: read_to - asked.offset,
         file_size: content.file_size,
-        // A part without a whole character gets one no further; the next one is to.
+        // Also where somebody began inside a character and got none: never to the same place.
         next_offset: ends_inside.then_some(if read_to > asked.offset { read_to } else { end }),
     })
 }
@@ -227,6 +232,6 @@ mod tests {
         assert_eq!(read(&text[1..5], 1, Some(7)), ("é".into(), 2, Some(3)));
         assert_eq!(read(&text[3..], 3, Some(7)), ("€b".into(), 4, None));
         assert_eq!(read(text, 0, None), ("aé€b".into(), 7, None));
-        assert_eq!(read(&text[1..2], 1, Some(7)), (String::new(), 1, Some(2)), "never on the spot");
+        assert_eq!(read(&text[1..2], 1, Some(7)), (String::new(), 0, Some(2)), "never to the same place");
     }
 }
