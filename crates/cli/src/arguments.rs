@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 ///
 /// Reads requests from standard input, one JSON object a line, and writes one answer a line to
 /// standard output, in order. Ends when standard input does.
-#[derive(Debug, Parser)]
+#[derive(Clone, Debug, Parser)]
 #[command(name = "wasm-sandbox", version)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -18,19 +18,21 @@ pub struct Arguments {
     pub machine: MachineArguments,
 
     /// Go on from this file, made by the request `save`, with the memory size it has
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["no_snapshot", "memory_limit"])]
+    #[arg(long, value_name = "FILE", global = true, conflicts_with_all = ["no_snapshot", "memory_limit"])]
     pub snapshot: Option<PathBuf>,
 
     /// Power the machine on instead of starting from the prepared snapshot
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub no_snapshot: bool,
 }
 
 /// What else the program can do.
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Make the snapshot that sandboxes start from, ahead of the first start
     Prepare,
+    /// Serve the Model Context Protocol on standard input and output instead: the sandbox as tools for language models
+    Mcp,
     /// Print the JSON Schema of all messages
     Schema {
         /// Print the reference for people instead, in Markdown
@@ -40,7 +42,7 @@ pub enum Command {
 }
 
 /// The machine.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct MachineArguments {
     /// Memory of the guest in MiB, from 64 to 1024
     #[arg(long, value_name = "MB", default_value_t = 256, global = true,

@@ -7,6 +7,7 @@ mod cache;
 mod hang_up;
 mod lines;
 mod logging;
+mod mcp;
 mod output;
 mod prepare;
 mod report;
@@ -43,6 +44,14 @@ fn run(arguments: &Arguments) -> Result<()> {
     let config = startup::config(&arguments.machine)?;
     match arguments.command {
         Some(Command::Prepare) => prepare::prepare(&config),
+        // What is wrong with a file is said at once; the prepared snapshot may take minutes to make.
+        Some(Command::Mcp) if arguments.snapshot.is_some() => {
+            mcp::serve(startup::with_snapshot(config, arguments)?, Ok)
+        }
+        Some(Command::Mcp) => {
+            let arguments = arguments.clone();
+            mcp::serve(config, move |config| startup::with_snapshot(config, &arguments))
+        }
         // Served above, without a machine.
         Some(Command::Schema { .. }) => Ok(()),
         None => {

@@ -8,6 +8,17 @@ use super::{
 
 type Checked = Result<(), RequestError>;
 
+impl Request {
+    /// Whether it fulfils what the types of its fields do not say, as every request that is read from JSON does: paths are
+    /// absolute, numbers in range, names short enough.
+    ///
+    /// # Errors
+    /// What is wrong, and what to give instead.
+    pub fn check(&self) -> Result<(), RequestError> {
+        check(self)
+    }
+}
+
 pub(super) fn check(request: &Request) -> Checked {
     match request {
         Request::Shell(shell) => {
