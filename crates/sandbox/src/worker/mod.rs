@@ -337,7 +337,8 @@ impl Routes<'_> {
                 self.sessions.on_news(&key, news, self.answers);
             }
         } else if self.sessions.has(op) {
-            self.sessions.on_frame(op, frame);
+            let mut context = Context { channel, answers: self.answers };
+            self.sessions.on_frame(op, frame, self.processes, &mut context);
         } else if let Some(mut current) = self.operations.remove(&op) {
             let step = match frame {
                 AgentToHost::Failed(failure) => current.operation.on_failure(agent_failure(failure), channel),
