@@ -56,6 +56,10 @@ macro_rules! answer {
     };
 }
 
+mod processes;
+
+pub use processes::*;
+
 answer!(
     /// To a command that ran.
     Shell, success: true, {
@@ -250,7 +254,9 @@ pub enum ErrorCode {
 
 // Fields that say nothing are left out, never written as null, false, zero or "text".
 
-fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub(super) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
