@@ -8,6 +8,9 @@ CARGO ?= cargo
 bin := $(or $(CARGO_TARGET_DIR),target)/release
 xtask := $(bin)/xtask
 
+# What the checks of the clients run.
+with_program := WASM_SANDBOX=$(abspath $(bin))/wasm-sandbox
+
 # A line for every long step.
 say = @printf '==> %s\n'
 
@@ -56,6 +59,10 @@ test: prepared
 	@$(CARGO) clippy --release --workspace --all-targets -- --deny warnings
 	$(say) 'tests: compiling and running'
 	@$(CARGO) test --release --workspace
+	$(say) 'clients: Python, TypeScript, Model Context Protocol'
+	@$(with_program) clients/python/check.sh
+	@$(with_program) clients/typescript/check.sh
+	@$(with_program) tests/mcp/check.sh
 
 bench: prepared
 	$(say) 'benchmarks: some ten minutes; leave the machine alone meanwhile'

@@ -53,6 +53,11 @@ EOF
 # Nothing else is called `python` on Debian, and many commands expect it.
 ln -sf python3 "$root/usr/bin/python"
 
+# With its locales in one file, a program opens and maps one file at its start and not twelve: most start with
+# `setlocale`, and it was a third of what they cost.
+chroot "$root" localedef --add-to-archive /usr/lib/locale/C.utf8
+chmod 644 "$root/usr/lib/locale/locale-archive"
+
 # There is no init system whose `reboot` Debian would bring; with -f, busybox asks the kernel itself.
 for program in reboot poweroff halt; do
     ln -sf ../bin/busybox "$root/usr/sbin/$program"

@@ -20,6 +20,8 @@ for package in $packages; do
 done
 # npm fetches the CPU engine; any npm will do.
 command -v npm >/dev/null || missing="$missing npm"
+# The Python client and its tests live in an environment of their own.
+python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3 python3-venv"
 
 [ -n "$missing" ] || exit 0
 

@@ -3,6 +3,7 @@
 //! As PID 1 ([`init`]) it puts the root file system together, starts itself once more as the server, and from then on
 //! only collects orphans. The server ([`serve`]) opens the port to the host and carries out operations: programs
 //! ([`exec`]), files ([`files`]), the state of the guest ([`status`]). It is one thread around one wait ([`server`]).
+//! What takes long is done by a third process, which lives for one request ([`tools`]).
 
 mod clock;
 mod console;
@@ -18,6 +19,7 @@ mod serve;
 mod server;
 mod status;
 mod sys;
+mod tools;
 mod user;
 mod writable;
 
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
     }
     match arguments.next() {
         Some(command) if command == "serve" => serve::run(arguments),
+        Some(command) if command == tools::ARGUMENT => tools::run(),
         _ => {
             console::line(
                 "runs as PID 1 of a wasm-sandbox guest, or as: agent serve [--connect SOCKET] [--cgroup DIR]",

@@ -7,19 +7,20 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::EventFlags;
 use rustix::io::Result;
 use wasm_sandbox_protocol::agent::{
-    AgentToHost, Exec, FailureCode, FrameError, HostToAgent, OperationId, PROTOCOL_VERSION, ReadFile, Ready,
-    Stream, WriteFile,
+    AgentToHost, Exec, FailureCode, FileReply, FileRequest, Files, FrameError, HostToAgent, OperationId,
+    PROTOCOL_VERSION, ReadFile, Ready, Stream, WriteFile, encode,
 };
 
 use crate::contain::Containment;
-use crate::exec::{Launcher, Process, Progress, WaitingShells};
+use crate::exec::{Launcher, Process, Program, Progress, WaitingShells};
 use crate::failure::Refusal;
+use crate::files::quick::{self, Quick};
 use crate::files::{FileReader, FileWriter, Reading};
 use crate::poller::{Key, Poller, Token};
 use crate::port::{Received, Receiver, Sender};
 use crate::protect::Shield;
 use crate::writable::WritableLayer;
-use crate::{clock, status, sys};
+use crate::{clock, status, sys, tools};
 
 /// Bytes read at once from a pipe or a file.
 const SCRATCH: usize = 64 * 1024;
@@ -271,6 +272,7 @@ impl Operations {
                 }
             }
             HostToAgent::ReadFile(request) => self.read_file(&request),
+            HostToAgent::Files(request) => self.files(&request),
             HostToAgent::Status { op } => {
                 let report = status::report(
                     op,
@@ -303,18 +305,55 @@ impl Operations {
     }
 
     fn exec(&mut self, exec: &Exec) {
-        if !self.is_free(exec.op) {
-            return;
+        if self.is_free(exec.op) {
+            self.start(exec, Program::Named);
         }
+    }
+
+    fn start(&mut self, exec: &Exec, program: Program) {
         let key = self.next_key;
         self.next_key = self.next_key.wrapping_add(1);
-        match Process::start(exec, key, &mut self.shared) {
+        match Process::start(exec, program, key, &mut self.shared) {
             Ok(process) => {
                 self.processes.insert(key, process);
                 self.operations.insert(exec.op, Operation::Process(key));
             }
             Err(refusal) => self.shared.sender.fail(exec.op, refusal),
         }
+    }
+
+    /// What is quick is done at once, the rest in a process of its own.
+    fn files(&mut self, files: &Files) {
+        let Files { op, time_limit_ms, request } = files;
+        if !self.is_free(*op) {
+            return;
+        }
+        let sender = &mut self.shared.sender;
+        let quick = quick::carry_out(request, &mut |reply| {
+            sender.send(&AgentToHost::FileReply { op: *op, reply: reply.clone() })
+        });
+        match quick {
+            Ok(Quick::Done(summary)) => {
+                self.shared.sender.send(&AgentToHost::FileReply { op: *op, reply: FileReply::Done(summary) });
+            }
+            Ok(Quick::Long) => self.start_tool(*op, *time_limit_ms, request),
+            Err(refusal) => self.shared.sender.fail(*op, refusal),
+        }
+    }
+
+    fn start_tool(&mut self, op: OperationId, time_limit_ms: Option<u32>, request: &FileRequest) {
+        let mut first = Vec::new();
+        if let Err(error) = encode(request, &mut first) {
+            return self.shared.sender.fail(op, Refusal::new(FailureCode::TooLarge, error.to_string()));
+        }
+        let exec = tools::exec(op, time_limit_ms);
+        self.start(&exec, Program::Own);
+        self.process(op, |process, shared| {
+            process.feed_first(&first, shared);
+            if !tools::reads_more(request) {
+                process.close_input(shared);
+            }
+        });
     }
 
     fn write_file(&mut self, request: &WriteFile) {

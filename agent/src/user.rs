@@ -102,6 +102,50 @@ impl User {
     }
 }
 
+/// Names of users and groups, read when the first is asked for.
+#[derive(Default)]
+pub struct Names {
+    files: Option<[Vec<u8>; 2]>,
+    /// Answers given: the same few come again and again.
+    known: [Vec<(u32, Vec<u8>)>; 2],
+}
+
+impl Names {
+    /// The name of a user, or the number in decimal.
+    pub fn user(&mut self, uid: u32) -> &[u8] {
+        self.find(0, uid)
+    }
+
+    /// The name of a group, or the number in decimal.
+    pub fn group(&mut self, gid: u32) -> &[u8] {
+        self.find(1, gid)
+    }
+
+    fn find(&mut self, which: usize, id: u32) -> &[u8] {
+        /// More different owners than this are not remembered.
+        const KNOWN: usize = 64;
+        let index = match self.known[which].iter().position(|(known, _)| *known == id) {
+            Some(index) => index,
+            None => {
+                let files = self.files.get_or_insert_with(|| {
+                    ["/etc/passwd", "/etc/group"].map(|path| std::fs::read(path).unwrap_or_default())
+                });
+                let line = lines(&files[which])
+                    .find(|fields| fields.get(2).and_then(|field| parse_number(field)) == Some(id));
+                let name = line.and_then(|fields| fields.first().copied()).filter(|name| !name.is_empty());
+                let name = name.map_or_else(|| id.to_string().into_bytes(), <[u8]>::to_vec);
+                let known = &mut self.known[which];
+                if known.len() >= KNOWN {
+                    known.clear();
+                }
+                known.push((id, name));
+                known.len() - 1
+            }
+        };
+        &self.known[which][index].1
+    }
+}
+
 fn lines(file: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
     file.split(|byte| *byte == b'\n').map(|line| line.split(|byte| *byte == b':').collect())
 }

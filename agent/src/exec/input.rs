@@ -50,6 +50,12 @@ impl Input {
         self.close(poller);
     }
 
+    /// The same, with more to come from the host.
+    pub fn feed_first(&mut self, data: &[u8], poller: &Poller) {
+        self.waiting.extend_from_slice(data);
+        self.write(poller);
+    }
+
     /// Data from the host; `false` if it is more than the window allows.
     pub fn feed(&mut self, data: &[u8], op: OperationId, sender: &mut Sender, poller: &Poller) -> bool {
         let Some(window) = self.window.checked_sub(data.len() as u32) else { return false };

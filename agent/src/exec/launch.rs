@@ -35,10 +35,20 @@ pub struct Launched {
     pub stderr: Option<OwnedFd>,
 }
 
+/// Which program a request runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// The one that its `argv` names.
+    Named,
+    /// The agent itself, which has no name in the guest's file system.
+    Own,
+}
+
 /// What starting processes needs again and again.
 pub struct Launcher {
     stack: ChildStack,
     null: OwnedFd,
+    own_program: OwnedFd,
     shield: Shield,
 }
 
@@ -54,11 +64,25 @@ impl Launcher {
     /// Prepares for many starts.
     pub fn new(shield: Shield) -> rustix::io::Result<Self> {
         let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(Self { stack: ChildStack::new(), null, shield })
+        let own_program =
+            rustix::fs::open("/proc/self/exe", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        Ok(Self { stack: ChildStack::new(), null, own_program, shield })
     }
 
     /// Starts the program of a request in a group.
-    pub fn launch(&mut self, exec: &Exec, group: &Group) -> Result<Launched, Refusal> {
+    pub fn launch(&mut self, exec: &Exec, program: Program, group: &Group) -> Result<Launched, Refusal> {
+        self.launch_on(exec, program, group, None)
+    }
+
+    /// Starts a program whose output streams are the first of two file descriptors, and the agent's end is the second.
+    pub fn launch_on(
+        &mut self,
+        exec: &Exec,
+        program: Program,
+        group: &Group,
+        output: Option<(OwnedFd, OwnedFd)>,
+    ) -> Result<Launched, Refusal> {
+        let own = program == Program::Own;
         let Some(program) = exec.argv.first().filter(|program| !program.is_empty()) else {
             return Err(Refusal::new(FailureCode::InvalidArgument, "argv is empty"));
         };
@@ -77,13 +101,15 @@ impl Launcher {
             .filter(|_| user != User::root())
             .map(|_| (user.uid, user.gid, user.groups.as_slice()));
 
-        let streams = match exec.pty {
-            Some(size) => terminal(size, &user),
-            None => self.pipes(exec, &user),
+        let streams = match (exec.pty, output) {
+            (Some(size), _) => terminal(size, &user),
+            (None, None) => self.pipes(exec, &user),
+            (None, Some(output)) => self.given(output),
         }
         .map_err(|error| Refusal::new(code(error), format!("cannot open streams: {}", describe(error))))?;
         let plan = Plan {
             programs: &programs,
+            open_program: own.then(|| self.own_program.as_fd()),
             argv: &argv,
             env: &environment.strings,
             directories: &directories,
@@ -97,6 +123,12 @@ impl Launcher {
         let (pid, pidfd) = started.map_err(|(step, error)| explain(step, error, exec, &programs))?;
         let Streams { child: _closed, stdin, stdout, stderr } = streams;
         Ok(Launched { pid, pidfd, stdin, stdout, stderr })
+    }
+
+    fn given(&self, (output, agent): (OwnedFd, OwnedFd)) -> rustix::io::Result<Streams> {
+        let copy = |fd: &OwnedFd| fd.try_clone().map_err(|_| Errno::MFILE);
+        let child = [copy(&self.null)?, copy(&output)?, output];
+        Ok(Streams { child, stdin: None, stdout: agent, stderr: None })
     }
 
     fn pipes(&self, exec: &Exec, user: &User) -> rustix::io::Result<Streams> {

@@ -7,6 +7,6 @@ mod output;
 mod process;
 mod waiting;
 
-pub use launch::Launcher;
+pub use launch::{Launcher, Program};
 pub use process::{Process, Progress};
 pub use waiting::WaitingShells;

@@ -11,7 +11,7 @@ use wasm_sandbox_protocol::agent::{
 };
 
 use super::input::Input;
-use super::launch::{Launched, resize};
+use super::launch::{Launched, Program, resize};
 use super::output::{Drained, Output};
 use super::waiting::{Released, Retry, WaitingShells};
 use crate::contain::{Containment, Group};
@@ -89,7 +89,7 @@ pub struct Process {
 
 impl Process {
     /// Starts the program of a request.
-    pub fn start(exec: &Exec, key: Key, shared: &mut Shared) -> Result<Self, Refusal> {
+    pub fn start(exec: &Exec, program: Program, key: Key, shared: &mut Shared) -> Result<Self, Refusal> {
         let started = Instant::now();
         let no_resources = |error: rustix::io::Errno| {
             let because = crate::failure::describe(error);
@@ -105,7 +105,7 @@ impl Process {
                 if limit.is_some() {
                     group.start_cpu_count();
                 }
-                match shared.launcher.launch(exec, &group) {
+                match shared.launcher.launch(exec, program, &group) {
                     Ok(launched) => Released { launched, group, used_before: Duration::ZERO, retry: None },
                     Err(refusal) => {
                         shared.containment.release(group);
@@ -280,6 +280,13 @@ impl Process {
         }
     }
 
+    /// Standard input that came with the request and does not count against the window.
+    pub fn feed_first(&mut self, data: &[u8], shared: &mut Shared) {
+        if let Some(input) = &mut self.input {
+            input.feed_first(data, &shared.poller);
+        }
+    }
+
     /// End of standard input.
     pub fn close_input(&mut self, shared: &mut Shared) {
         if let Some(input) = &mut self.input {
@@ -367,7 +374,7 @@ impl Process {
     /// The shell was dead before the request came.
     fn start_again(&mut self, exec: &Exec, shared: &mut Shared) -> Progress {
         shared.containment.killed_by_others(&self.group);
-        match Self::start(exec, self.key, shared) {
+        match Self::start(exec, Program::Named, self.key, shared) {
             Ok(mut process) => {
                 (process.started, process.deadline) = (self.started, self.deadline);
                 std::mem::replace(self, process).close(shared);

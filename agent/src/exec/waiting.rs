@@ -15,12 +15,19 @@
 //! not asked for; the C library and the locales are those of the moment the shell was started. Shells that wait are
 //! visible to `ps` and count against the limit on processes.
 //!
+//! Where the processor is the guest's, only one shell goes through its start: the [`zygote`], of which the others are
+//! copies. They are made in quiet moments too, and if there are none, when a request comes.
+//!
 //! A request that does not fit, for whatever reason, takes the usual way. Shells are only started when nothing was asked
 //! for some milliseconds, one at a time and at the lowest priority.
 
 mod inputs;
 mod script;
 mod shell;
+#[cfg(target_arch = "x86")]
+mod symbols;
+#[cfg_attr(not(target_arch = "x86"), path = "waiting/no_zygote.rs")]
+mod zygote;
 
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
@@ -33,6 +40,7 @@ use wasm_sandbox_protocol::agent::{Bytes, Exec, ExitStatus};
 
 use self::inputs::Inputs;
 use self::shell::{Shell, State};
+use self::zygote::Zygote;
 use super::launch::Launched;
 use crate::contain::Group;
 use crate::poller::{Key, Token};
@@ -41,8 +49,14 @@ use crate::server::Shared;
 /// Shells that wait.
 const SHELLS: usize = 2;
 
+/// Shells that wait when they are copies, which cost little.
+const COPIES: usize = 4;
+
 /// How long nothing must have happened before work is done that nobody asked for.
 const QUIET: Duration = Duration::from_millis(5);
+
+/// The same for making a copy: a pause that clients who ask at once do not leave.
+const QUIET_FOR_A_COPY: Duration = Duration::from_millis(1);
 
 /// Failures in a row after which the next attempt is put off.
 const PATIENCE: u32 = 4;
@@ -54,6 +68,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 pub struct WaitingShells {
     directory: PathBuf,
     shells: Vec<Shell>,
+    zygote: Option<Zygote>,
+    /// No zygote can be had here.
+    no_zygote: bool,
     next: Key,
     /// Something a waiting shell has read at its start may have changed.
     suspicious: bool,
@@ -110,28 +127,55 @@ impl Retry {
 impl WaitingShells {
     /// None yet; their FIFOs will be in `directory`, which is made when it is needed.
     pub fn new(directory: PathBuf) -> Self {
-        Self { directory, shells: Vec::new(), next: 0, suspicious: false, failures: 0, looks: 0, due: None }
+        Self {
+            directory,
+            shells: Vec::new(),
+            zygote: None,
+            no_zygote: false,
+            next: 0,
+            suspicious: false,
+            failures: 0,
+            looks: 0,
+            due: None,
+        }
     }
 
     /// How many processes exist that belong to nobody's operation.
     pub fn count(&self) -> u32 {
-        self.shells.len() as u32
+        self.shells.len() as u32 + u32::from(self.zygote.is_some())
     }
 
     /// When [`WaitingShells::tend`] wants to be called if nothing happens until then.
     pub fn next_look(&mut self) -> Option<Instant> {
-        let of = |state| self.shells.iter().filter(move |shell| shell.state == state).count();
+        let of = |state| self.all().filter(move |shell| shell.state == state).count();
+        let (wanted, quiet) = match self.zygote.as_ref().is_some_and(Zygote::is_ready) {
+            true => (COPIES, QUIET_FOR_A_COPY),
+            false => (SHELLS, QUIET),
+        };
         let pause = if of(State::Starting) > 0 {
             QUIET * (1 << self.looks.min(8))
-        } else if self.suspicious || of(State::AtTheGate) < SHELLS {
+        } else if self.suspicious || self.at_the_gate() < wanted {
             let doublings = self.failures.saturating_sub(PATIENCE);
-            if doublings == 0 { QUIET } else { LONGEST_PAUSE.min(Duration::from_secs(1 << doublings.min(6))) }
+            if doublings == 0 { quiet } else { LONGEST_PAUSE.min(Duration::from_secs(1 << doublings.min(6))) }
         } else {
             self.due = None;
             return None;
         };
         self.due = Some(Instant::now() + pause);
         self.due
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Shell> {
+        self.shells.iter().chain(self.zygote.as_ref().map(|zygote| &zygote.shell))
+    }
+
+    fn all_mut(&mut self) -> impl Iterator<Item = &mut Shell> {
+        self.shells.iter_mut().chain(self.zygote.as_mut().map(|zygote| &mut zygote.shell))
+    }
+
+    /// Shells that can take a request.
+    fn at_the_gate(&self) -> usize {
+        self.shells.iter().filter(|shell| shell.state == State::AtTheGate).count()
     }
 
     /// Whether the moment that [`WaitingShells::next_look`] named has come.
@@ -144,47 +188,103 @@ impl WaitingShells {
         let waiting = &mut shared.waiting;
         if std::mem::take(&mut waiting.suspicious) {
             let inputs = Inputs::now();
-            for shell in waiting.shells.iter_mut().filter(|shell| Some(&shell.inputs) != inputs.as_ref()) {
+            for shell in waiting.all_mut().filter(|shell| Some(&shell.inputs) != inputs.as_ref()) {
                 shell.give_up();
             }
         }
-        if let Some(shell) = waiting.shells.iter_mut().find(|shell| shell.state == State::Starting) {
+        let containment = &shared.containment;
+        let starting = waiting.all_mut().find(|shell| shell.state == State::Starting);
+        if starting.map(|shell| shell.look(containment)).is_some() {
             waiting.looks += 1;
-            shell.look(&shared.containment);
-            return;
+            return waiting.prepare_zygote();
         }
-        if waiting.shells.iter().filter(|shell| shell.state == State::AtTheGate).count() < SHELLS {
-            waiting.looks = 0;
-            if Self::start_one(shared).is_none() {
-                shared.waiting.failures += 1;
-            }
+        waiting.looks = 0;
+        let done = match &waiting.zygote {
+            Some(zygote) if zygote.shell.state == State::Discarded => return,
+            Some(_) if waiting.at_the_gate() < COPIES => Self::copy_one(shared),
+            Some(_) => return,
+            None if !waiting.no_zygote && shared.containment.has_cgroups() => Self::start_zygote(shared),
+            None if waiting.at_the_gate() < SHELLS => Self::start_one(shared),
+            None => return,
+        };
+        if done.is_none() {
+            shared.waiting.failures += 1;
         }
     }
 
+    /// Makes the zygote ready when it has come to the gate; if that fails, does without.
+    fn prepare_zygote(&mut self) {
+        if let Some(zygote) = self.zygote.as_mut().filter(|zygote| zygote.shell.state == State::AtTheGate)
+            && !zygote.is_ready()
+        {
+            if zygote.prepare().is_none() {
+                zygote.shell.give_up();
+                self.no_zygote = true;
+            }
+            zygote.shell.remove_fifo();
+        }
+    }
+
+    fn start_zygote(shared: &mut Shared) -> Option<()> {
+        let zygote = zygote::line().and_then(|line| Zygote::new(Self::start(shared, Some(line))?));
+        shared.waiting.no_zygote = zygote.is_none();
+        shared.waiting.zygote = zygote;
+        shared.waiting.zygote.as_ref().map(drop)
+    }
+
     fn start_one(shared: &mut Shared) -> Option<()> {
-        let key = shared.waiting.next;
-        shared.waiting.next = key.wrapping_add(1);
+        let shell = Self::start(shared, None)?;
+        shared.waiting.shells.push(shell);
+        Some(())
+    }
+
+    fn copy_one(shared: &mut Shared) -> Option<()> {
+        let key = shared.waiting.new_key();
+        let shell = shared.waiting.zygote.as_mut()?.copy(key, &mut shared.containment)?;
+        Self::watch(shell, shared).map(|shell| shared.waiting.shells.push(shell))
+    }
+
+    fn new_key(&mut self) -> Key {
+        let key = self.next;
+        self.next = key.wrapping_add(1);
+        key
+    }
+
+    fn start(shared: &mut Shared, output: Option<(OwnedFd, OwnedFd)>) -> Option<Shell> {
+        let key = shared.waiting.new_key();
         prepare_directory(&shared.waiting.directory)?;
         let fifo = shared.waiting.directory.join(format!("{}-{key}", std::process::id()));
-        let mut shell = Shell::start(key, fifo, &mut shared.containment, &mut shared.launcher)?;
-        if shared.poller.add(shell.pidfd(), Token::Waiting(key), EventFlags::IN).is_err() {
+        let shell = Shell::start(key, fifo, &mut shared.containment, &mut shared.launcher, output)?;
+        Self::watch(shell, shared)
+    }
+
+    /// Waits for a shell's end.
+    fn watch(mut shell: Shell, shared: &mut Shared) -> Option<Shell> {
+        if shared.poller.add(shell.pidfd(), Token::Waiting(shell.key), EventFlags::IN).is_err() {
             shell.give_up();
             let _gone = crate::sys::wait::reap(shell.pid(), true);
             shared.containment.release(shell.into_group());
             return None;
         }
-        shared.waiting.shells.push(shell);
-        Some(())
+        Some(shell)
     }
 
     /// Runs a request in a waiting shell, which from now on is the process `key`; `None` if the request must go the usual
     /// way.
     pub fn take(exec: &Exec, key: Key, shared: &mut Shared) -> Option<Released> {
-        let waiting = &mut shared.waiting;
-        if !waiting.shells.iter().any(|shell| shell.state == State::AtTheGate) || !script::suits(exec) {
+        let waiting = &shared.waiting;
+        let can_copy = waiting
+            .zygote
+            .as_ref()
+            .is_some_and(|zygote| zygote.is_ready() && zygote.shell.state == State::AtTheGate);
+        if (waiting.at_the_gate() == 0 && !can_copy) || !script::suits(exec) {
             return None;
         }
         let inputs = Inputs::now()?;
+        if waiting.at_the_gate() == 0 {
+            Self::copy_one(shared)?;
+        }
+        let waiting = &mut shared.waiting;
         let usable = |shell: &Shell| shell.state == State::AtTheGate && shell.inputs == inputs;
         let index = waiting.shells.iter().position(usable);
         waiting.suspicious |=
@@ -208,6 +308,9 @@ impl WaitingShells {
 
     /// A shell has ended that was still waiting.
     pub fn ended(key: Key, shared: &mut Shared) {
+        if shared.waiting.zygote.as_ref().is_some_and(|zygote| zygote.shell.key == key) {
+            return Self::zygote_ended(shared);
+        }
         let shells = &mut shared.waiting.shells;
         let Some(index) = shells.iter().position(|shell| shell.key == key) else { return };
         let status = match crate::sys::wait::reap(shells[index].pid(), false) {
@@ -225,11 +328,29 @@ impl WaitingShells {
         }
         shared.containment.release(group);
     }
+
+    fn zygote_ended(shared: &mut Shared) {
+        let Some(zygote) = shared.waiting.zygote.take() else { return };
+        if let Ok(None) = crate::sys::wait::reap(zygote.shell.pid(), false) {
+            shared.waiting.zygote = Some(zygote);
+            return;
+        }
+        if zygote.shell.state != State::Discarded {
+            shared.waiting.failures += 1;
+            shared.waiting.no_zygote |= zygote.has_failed();
+        }
+        let (own, of_a_copy) = zygote.into_groups();
+        for group in [Some(own), of_a_copy].into_iter().flatten() {
+            // Whoever killed it may have killed the whole group.
+            shared.containment.killed_by_others(&group);
+            shared.containment.release(group);
+        }
+    }
 }
 
 impl Drop for WaitingShells {
     fn drop(&mut self) {
-        for shell in &mut self.shells {
+        for shell in self.all_mut() {
             shell.give_up();
         }
     }

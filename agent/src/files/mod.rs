@@ -1,5 +1,8 @@
-//! Whole files in and out.
+//! Whole files in and out, and what is done with names and directories.
 
+pub mod directory;
+pub mod entry;
+pub mod quick;
 mod read;
 mod write;
 
@@ -16,7 +19,7 @@ use wasm_sandbox_protocol::agent::FailureCode;
 use crate::failure::Refusal;
 
 /// A path from the host, which must be absolute: the agent's own working directory means nothing to anybody.
-fn absolute(path: &[u8]) -> Result<&Path, Refusal> {
+pub fn absolute(path: &[u8]) -> Result<&Path, Refusal> {
     let refuse = |why: &str| {
         let shown = String::from_utf8_lossy(path);
         Err(Refusal::new(FailureCode::InvalidArgument, format!("the path {shown:?} {why}")))
@@ -30,7 +33,7 @@ fn absolute(path: &[u8]) -> Result<&Path, Refusal> {
 }
 
 /// Refuses everything that has no content to speak of, or never ends.
-fn regular(stat: &Stat, path: &[u8]) -> Result<(), Refusal> {
+pub fn regular(stat: &Stat, path: &[u8]) -> Result<(), Refusal> {
     let (code, what) = match FileType::from_raw_mode(stat.st_mode as _) {
         FileType::RegularFile => return Ok(()),
         FileType::Directory => (FailureCode::IsADirectory, "is a directory"),

@@ -3,13 +3,13 @@
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use wasm_sandbox_protocol::agent::{AgentToHost, FailureCode, INITIAL_WINDOW, OperationId, WriteFile};
 
+use super::quick::make_parents;
 use super::{absolute, regular};
 use crate::failure::Refusal;
 use crate::port::Sender;
@@ -50,15 +50,14 @@ impl FileWriter {
             return Err(Refusal::new(FailureCode::InvalidArgument, "append and atomic exclude each other"));
         }
         if let Some(parent) = target.parent().filter(|_| request.flags.create_parents) {
-            let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(parent);
-            made.map_err(|error| failed(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+            make_parents(parent).map_err(failed)?;
         }
         let mut flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let mut mode = request.mode.map(u32::from);
         let mut rename = None;
         if request.flags.atomic {
-            // A symbolic link stays one: its target is replaced.
-            let to = std::fs::canonicalize(target).unwrap_or_else(|_| target.into());
+            // A symbolic link stays one: its target is replaced, or made.
+            let to = behind_links(target).map_err(failed)?;
             if let Ok(stat) = rustix::fs::stat(&to) {
                 regular(&stat, path)?;
                 if request.flags.exclusive {
@@ -83,6 +82,16 @@ impl FileWriter {
         let created = Mode::from_raw_mode(mode.unwrap_or(NEW_FILE));
         let file = match rustix::fs::open(opened, flags, created) {
             Ok(file) => file,
+            Err(error) if rename.as_ref().is_some_and(|rename| !rename.exclusive) && no_new_files(error) => {
+                // A directory of the kernel's, such as /proc/sys, where files can only be written to.
+                (rename, mode) = (None, None);
+                let flags =
+                    OFlags::WRONLY | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+                rustix::fs::open(target, flags, Mode::empty()).map_err(|again| {
+                    // What is wrong with the directory says more than that the file is missing.
+                    failed(if again == Errno::NOENT { error } else { again })
+                })?
+            }
             // A named pipe without a reader.
             Err(Errno::NXIO) => {
                 return Err(Refusal::new(
@@ -146,6 +155,26 @@ impl Drop for Rename {
             let _never_created = rustix::fs::unlink(&self.from);
         }
     }
+}
+
+/// Whether a directory takes no new files, but may well have some that can be written to.
+fn no_new_files(error: Errno) -> bool {
+    matches!(error, Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::OPNOTSUPP | Errno::NOENT)
+}
+
+/// The path behind all symbolic links at the end of `path`. There may be nothing.
+fn behind_links(path: &Path) -> Result<PathBuf, Errno> {
+    /// As many as the kernel follows.
+    const MOST: usize = 40;
+    let mut path = path.to_owned();
+    for _ in 0..MOST {
+        let Ok(link) = std::fs::read_link(&path) else { return Ok(path) };
+        path = match path.parent() {
+            Some(parent) => parent.join(link),
+            None => link,
+        };
+    }
+    Err(Errno::LOOP)
 }
 
 /// A name in the same directory that nobody else uses.

@@ -20,6 +20,8 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 pub struct Plan<'a> {
     /// Paths to try with `execve`, in order.
     pub programs: &'a [CString],
+    /// An open program to run instead.
+    pub open_program: Option<BorrowedFd<'a>>,
     /// The argument vector.
     pub argv: &'a [CString],
     /// The environment, `NAME=value` each.
@@ -155,11 +157,25 @@ fn become_program(prepared: &Prepared) -> (Step, Errno) {
     if let Err(error) = first_success(plan.directories, |directory| rustix::process::chdir(directory)) {
         return (Step::Directory, error);
     }
+    if let Some(program) = plan.open_program {
+        // SAFETY: all pointers are to NUL-terminated strings, and the arrays end with a null pointer.
+        unsafe {
+            libc::syscall(
+                libc::SYS_execveat,
+                program.as_raw_fd(),
+                c"".as_ptr(),
+                prepared.argv.as_ptr(),
+                prepared.env.as_ptr(),
+                libc::AT_EMPTY_PATH,
+            )
+        };
+        return (Step::Exec, last_error().unwrap_or(Errno::NOEXEC));
+    }
     let mut outcome = Errno::NOENT;
     for program in plan.programs {
         // SAFETY: all pointers are to NUL-terminated strings, and the arrays end with a null pointer.
         unsafe { libc::execve(program.as_ptr(), prepared.argv.as_ptr(), prepared.env.as_ptr()) };
-        match std::io::Error::last_os_error().raw_os_error().map(Errno::from_raw_os_error) {
+        match last_error() {
             Some(Errno::NOENT | Errno::NOTDIR) => {}
             // As execvp does: a program that may not be run is passed over, but not forgotten.
             Some(Errno::ACCESS) => outcome = Errno::ACCESS,
@@ -168,6 +184,10 @@ fn become_program(prepared: &Prepared) -> (Step, Errno) {
         }
     }
     (Step::Exec, outcome)
+}
+
+fn last_error() -> Option<Errno> {
+    std::io::Error::last_os_error().raw_os_error().map(Errno::from_raw_os_error)
 }
 
 fn set_up(plan: &Plan) -> rustix::io::Result<()> {

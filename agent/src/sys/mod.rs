@@ -3,6 +3,10 @@
 pub mod clone;
 pub mod descriptors;
 pub mod entropy;
+#[cfg(target_arch = "x86")]
+pub mod fork_server;
 pub mod loopback;
+#[cfg(target_arch = "x86")]
+pub mod ptrace;
 pub mod signals;
 pub mod wait;

@@ -1,6 +1,8 @@
 //! A host for an agent that runs natively, over a Unix socket in place of the virtio port.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod trees;
+
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -298,6 +300,7 @@ fn into_owned(frame: AgentToHost<'_>) -> Frame {
         AgentToHost::FileData { op, data } => AgentToHost::FileData { op, data: data.into_owned() },
         AgentToHost::Ready(ready) => AgentToHost::Ready(ready),
         AgentToHost::Pong { token } => AgentToHost::Pong { token },
+        AgentToHost::Frozen => AgentToHost::Frozen,
         AgentToHost::Started { op, pid } => AgentToHost::Started { op, pid },
         AgentToHost::Exited(exited) => AgentToHost::Exited(exited),
         AgentToHost::Credit { op, bytes } => AgentToHost::Credit { op, bytes },
@@ -306,6 +309,7 @@ fn into_owned(frame: AgentToHost<'_>) -> Frame {
         AgentToHost::StatusReport(report) => AgentToHost::StatusReport(report),
         AgentToHost::Failed(failure) => AgentToHost::Failed(failure),
         AgentToHost::ProtocolError { message } => AgentToHost::ProtocolError { message },
+        AgentToHost::FileReply { op, reply } => AgentToHost::FileReply { op, reply: reply.into_owned() },
     }
 }
 
@@ -317,4 +321,105 @@ pub fn running(marker: &str) -> usize {
         .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
         .filter(|line| line.split(|byte| *byte == 0).any(|word| word == marker.as_bytes()))
         .count()
+}
+
+/// What came of a request about files.
+#[derive(Debug, Default)]
+pub struct Replies {
+    pub all: Vec<FileReply<'static>>,
+    pub summary: Summary,
+    /// How a process of its own ended.
+    pub exited: Option<Exited>,
+}
+
+impl Replies {
+    pub fn entries(&self) -> Vec<&Entry<'static>> {
+        self.all
+            .iter()
+            .map(|reply| match reply {
+                FileReply::Entry(entry) => entry,
+                other => panic!("unexpected {other:?}"),
+            })
+            .collect()
+    }
+
+    pub fn matches(&self) -> Vec<&Match<'static>> {
+        self.all
+            .iter()
+            .map(|reply| match reply {
+                FileReply::Match(found) => found,
+                other => panic!("unexpected {other:?}"),
+            })
+            .collect()
+    }
+
+    pub fn data(&self) -> Vec<u8> {
+        let mut data = Vec::new();
+        for reply in &self.all {
+            match reply {
+                FileReply::Data(piece) => data.extend_from_slice(piece),
+                other => panic!("unexpected {other:?}"),
+            }
+        }
+        data
+    }
+}
+
+impl Agent {
+    pub fn files(&mut self, request: FileRequest) -> Result<Replies, Failure> {
+        let op = self.op();
+        self.send(&HostToAgent::Files(Files { op, time_limit_ms: Some(60_000), request }));
+        self.file_replies(op)
+    }
+
+    /// Everything up to the last frame of a request about files.
+    pub fn file_replies(&mut self, op: OperationId) -> Result<Replies, Failure> {
+        let mut replies = Replies::default();
+        let mut decoder = Decoder::new();
+        let mut done = false;
+        loop {
+            match self.receive() {
+                AgentToHost::FileReply { op: of, reply: FileReply::Done(summary) } if of == op => {
+                    return Ok(Replies { summary, ..replies });
+                }
+                AgentToHost::FileReply { op: of, reply } if of == op => replies.all.push(reply),
+                AgentToHost::Failed(failure) if failure.op == op => return Err(failure),
+                AgentToHost::Output { op: of, stream: Stream::Stdout, data } if of == op => {
+                    self.send(&HostToAgent::Credit { op, bytes: data.len() as u32 });
+                    decoder.feed(&data);
+                    while let Some(reply) = decoder.next_frame::<FileReply>().expect("a frame") {
+                        assert!(!done, "{reply:?} after the last");
+                        match reply {
+                            FileReply::Done(summary) => (replies.summary, done) = (summary, true),
+                            FileReply::Failed { code, message } => {
+                                self.await_exit(op);
+                                return Err(Failure { op, code, message });
+                            }
+                            reply => replies.all.push(reply.into_owned()),
+                        }
+                    }
+                }
+                AgentToHost::Output { data, .. } => panic!("{}", String::from_utf8_lossy(&data)),
+                AgentToHost::Exited(exited) => {
+                    replies.exited = Some(exited);
+                    return Ok(replies);
+                }
+                AgentToHost::Credit { .. } => {}
+                other => panic!("unexpected {other:?}"),
+            }
+        }
+    }
+
+    pub fn await_exit(&mut self, op: OperationId) -> Exited {
+        loop {
+            match self.receive() {
+                AgentToHost::Exited(exited) if exited.op == op => return exited,
+                AgentToHost::Output { data, .. } => {
+                    self.send(&HostToAgent::Credit { op, bytes: data.len() as u32 });
+                }
+                AgentToHost::Credit { .. } => {}
+                other => panic!("unexpected {other:?}"),
+            }
+        }
+    }
 }

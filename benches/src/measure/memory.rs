@@ -20,9 +20,21 @@ pub fn memory(bench: &mut Bench) -> Result<()> {
     client.run("echo hi")?;
     let one = private(client.pid())?;
     let written = megabytes(holdings(client.pid())?.written);
-    let figure = Figure::new("private memory of one sandbox after an `echo`", one, Unit::Megabytes)
-        .detail(format!("{written:.1} MB of it written to, the rest pages of files"));
+    let figure =
+        Figure::new("memory of one sandbox after an `echo`, alone on the machine", one, Unit::Megabytes)
+            .detail(format!(
+                "{written:.1} MB of it written to, the rest pages of files that nobody else has mapped"
+            ));
+    bench.report.add(figure.beside("QEMU", qemu).beside("v86 on Node", v86));
+
+    // Pages of files become shared, and so are no longer private, when a second process maps them.
+    let mut other = bench.program.start(&[])?;
+    other.run("echo hi")?;
+    let beside = private(client.pid())?;
+    let figure =
+        Figure::new("private memory of one sandbox, a second process beside it", beside, Unit::Megabytes);
     bench.report.add(figure.goal(Goal::AtMost(30.0)).beside("QEMU", qemu).beside("v86 on Node", v86));
+    other.finish()?;
 
     for number in 0..FORKS {
         let name = format!("fork {number}");

@@ -59,6 +59,14 @@ pub struct MachineArguments {
     #[arg(long, value_name = "DIR", global = true)]
     pub image: Option<PathBuf>,
 
+    /// Let `upload` read from this directory of the host; may be given several times
+    #[arg(long, value_name = "DIR", global = true)]
+    pub allow_read: Vec<PathBuf>,
+
+    /// Let `download` write to this directory of the host; may be given several times
+    #[arg(long, value_name = "DIR", global = true)]
+    pub allow_write: Vec<PathBuf>,
+
     /// Show the kernel's log and what the program does on standard error
     #[arg(long, short, global = true)]
     pub verbose: bool,

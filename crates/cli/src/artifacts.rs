@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
-use wasm_sandbox::{DiskImage, EngineModule, Image, SnapshotIdentity};
+use wasm_sandbox::{EngineModule, Image, SnapshotIdentity};
 
 macro_rules! artifact {
     ($name:literal) => {
@@ -41,7 +41,7 @@ pub fn identity(image: Hash, ram_bytes: u64) -> SnapshotIdentity {
 /// The image inside the program, with its hash.
 pub fn default_image() -> Result<(Image, Hash)> {
     let image =
-        image(KERNEL, INITRD, DISK, DESCRIPTION).context("the image inside this program is damaged")?;
+        Image::new(KERNEL, INITRD, DISK, DESCRIPTION).context("the image inside this program is damaged")?;
     Ok((image, hex_hash(env!("IMAGE_HASH"))))
 }
 
@@ -54,24 +54,13 @@ pub fn image_from(directory: &Path) -> Result<(Image, Hash)> {
         Ok(bytes.leak())
     };
     let (kernel, disk) = (read("vmlinux")?, read("root.erofs.zst")?);
-    let image = image(kernel, INITRD, disk, read("image.json")?)
+    let image = Image::new(kernel, INITRD, disk, read("image.json")?)
         .with_context(|| format!("the image in {} is damaged", directory.display()))?;
     let mut hasher = Sha256::new();
     for part in [kernel, INITRD, disk] {
         hasher.update(part);
     }
     Ok((image, hasher.finalize().into()))
-}
-
-fn image(
-    kernel: &'static [u8],
-    initrd: &'static [u8],
-    disk: &'static [u8],
-    description: &[u8],
-) -> Result<Image> {
-    let description: serde_json::Value = serde_json::from_slice(description).context("image.json")?;
-    let name = description["name"].as_str().ok_or_else(|| anyhow!("image.json has no name"))?;
-    Ok(Image { name: name.to_owned(), kernel, initrd, disk: DiskImage::open(disk)? })
 }
 
 /// A hash as `build.rs` writes it.

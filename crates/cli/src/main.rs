@@ -4,6 +4,7 @@ mod arguments;
 mod artifacts;
 mod backlog;
 mod cache;
+mod hang_up;
 mod lines;
 mod logging;
 mod output;

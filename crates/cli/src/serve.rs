@@ -9,6 +9,7 @@ use wasm_sandbox::protocol::json::{ErrorCode, ParsedLine, RequestError, parse_li
 use wasm_sandbox::{Fleet, Input, Transport};
 
 use crate::backlog::{Backlog, LARGEST_BACKLOG};
+use crate::hang_up;
 use crate::lines::{LONGEST_LINE, Line, read_line};
 use crate::output::{LARGEST_UNREAD, LineClient, Output};
 
@@ -43,8 +44,17 @@ pub fn serve(
     let start = |name: &str, work: Box<dyn FnOnce() + Send>| {
         std::thread::Builder::new().name(name.into()).spawn(work).context("the host gives no thread")
     };
-    // It may wait for a line for ever, so nobody waits for it.
+    let hang_up = {
+        let inputs = inputs.clone();
+        move || {
+            if hang_up::wait(std::io::stdout()) {
+                let _the_fleet_has_ended = inputs.send(Input::Stop);
+            }
+        }
+    };
+    // These may wait for ever, so nobody waits for them.
     start("reader", Box::new(reader))?;
+    start("hang-up", Box::new(hang_up))?;
     let writer = start("writer", Box::new(writer))?;
     fleet.run(&received, &inputs);
     output.end();

@@ -1,8 +1,8 @@
 //! From the command line to a sandbox's configuration.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use wasm_sandbox::{MachineSnapshot, SandboxConfig, Trust};
 
 use crate::arguments::{Arguments, MachineArguments};
@@ -22,11 +22,23 @@ pub fn config(arguments: &MachineArguments) -> Result<SandboxConfig> {
         memory_limit_bytes,
         process_limit: arguments.process_limit,
         disk_limit_bytes: arguments.disk_limit.map(|megabytes| megabytes << 20),
+        allow_read: existing(&arguments.allow_read, "--allow-read")?,
+        allow_write: existing(&arguments.allow_write, "--allow-write")?,
         transport: TRANSPORT,
         identity: artifacts::identity(image_hash, memory_limit_bytes),
         snapshot: None,
         kernel_log: arguments.verbose,
     })
+}
+
+/// Directories that were allowed. One that is not there is a mistake, and better said at once.
+fn existing(directories: &[PathBuf], option: &str) -> Result<Vec<PathBuf>> {
+    for directory in directories {
+        let is_directory =
+            directory.metadata().with_context(|| format!("{option} {}", directory.display()))?.is_dir();
+        ensure!(is_directory, "{option} {}: that is no directory", directory.display());
+    }
+    Ok(directories.to_vec())
 }
 
 /// `config` with the snapshot to start from: the one asked for, or the prepared one.

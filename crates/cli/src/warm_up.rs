@@ -25,6 +25,8 @@ const COMMANDS: [&str; 13] = [
 
 /// Plenty, in milliseconds.
 const TIME: Option<u64> = Some(120_000);
+/// Shells started at the end: what all requests have in common is translated to its last page.
+const SHELLS: usize = 3000;
 
 /// A file that comes and goes.
 const FILE: &str = "/tmp/.warm-up";
@@ -40,7 +42,7 @@ pub fn requests() -> Vec<Request> {
             requests.push(ReadFile { path: FILE.into(), ..ReadFile::default() }.into());
         }
     }
-    for _ in 0..20 {
+    for _ in 0..SHELLS {
         requests.push(shell("echo hi"));
     }
     for _ in 0..ROUNDS {

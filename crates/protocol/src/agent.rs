@@ -10,7 +10,8 @@
 //! 2. The host may set the clock, add entropy, and starts operations. Each operation carries an [`OperationId`] that the
 //!    host chooses; any number may be under way at once, and an identifier may be used again after its last frame.
 //! 3. Every operation ends with exactly one *last* frame: [`AgentToHost::Exited`], [`AgentToHost::Done`],
-//!    [`AgentToHost::FileEnd`], [`AgentToHost::StatusReport`] or [`AgentToHost::Failed`].
+//!    [`AgentToHost::FileEnd`], [`AgentToHost::StatusReport`], [`AgentToHost::FileReply`] with [`FileReply::Done`], or
+//!    [`AgentToHost::Failed`].
 //! 4. A host that lost its place (a restored snapshot) sends [`HostToAgent::Hello`], and gets `Ready` again. A
 //!    `Ready` from before may still be on its way: what counts is the last one before the answer to a
 //!    [`HostToAgent::Ping`].
@@ -32,14 +33,19 @@ mod failure;
 mod files;
 mod messages;
 mod status;
+mod trees;
 
 pub use bytes::Bytes;
 pub use codec::{Decoder, FrameError, encode};
 pub use exec::{EndedBy, Exec, ExitStatus, Exited, PtySize, Stdin, Stream, Usage};
 pub use failure::{Failure, FailureCode};
-pub use files::{FileEnd, FileKind, ReadFile, WriteFile, WriteFlags};
+pub use files::{FileEnd, ReadFile, WriteFile, WriteFlags};
 pub use messages::{AgentToHost, HostToAgent, OperationId, Ready};
 pub use status::StatusReport;
+pub use trees::{
+    Change, ChangeKind, Entry, FileKind, FileReply, FileRequest, Files, Find, MAX_LINE, Match, PackForm,
+    Replace, Summary,
+};
 
 /// The version both sides must agree on; raised whenever a frame changes its meaning or encoding.
 pub const PROTOCOL_VERSION: u32 = 2;

@@ -42,6 +42,59 @@ fn exec() -> impl Strategy<Value = HostToAgent<'static>> {
     )
 }
 
+fn file_request() -> impl Strategy<Value = FileRequest<'static>> {
+    prop_oneof![
+        (bytes(30), any::<bool>()).prop_map(|(path, follow)| FileRequest::Stat { path, follow }),
+        (bytes(30), any::<u32>(), any::<u32>()).prop_map(|(path, depth, max_entries)| FileRequest::List {
+            path,
+            depth,
+            max_entries
+        }),
+        (bytes(30), bytes(30), any::<bool>(), any::<bool>()).prop_map(|(from, to, recursive, overwrite)| {
+            FileRequest::Copy { from, to, recursive, overwrite }
+        }),
+        (bytes(30), any::<Option<String>>(), any::<Option<String>>(), any::<(bool, Option<u32>, u32)>())
+            .prop_map(|(path, name, content, (ignore_case, max_depth, max_results))| {
+                let kind = ignore_case.then_some(FileKind::Symlink);
+                FileRequest::Find(Find { path, name, kind, content, ignore_case, max_depth, max_results })
+            }),
+        (
+            prop::collection::vec(bytes(20), 0..4),
+            any::<String>(),
+            any::<String>(),
+            any::<(bool, Option<u64>)>()
+        )
+            .prop_map(|(paths, old, new, (regex, expected))| {
+                FileRequest::Replace(Replace { paths, old, new, regex, expected })
+            }),
+        bytes(30).prop_map(|path| FileRequest::Unpack { path }),
+        bytes(30).prop_map(|path| FileRequest::Pack { path, form: PackForm::Entries }),
+    ]
+}
+
+fn file_reply() -> impl Strategy<Value = FileReply<'static>> {
+    let counts = (any::<u64>(), any::<u64>(), any::<u64>(), any::<bool>());
+    prop_oneof![
+        (bytes(30), any::<(u64, u16, i64)>(), bytes(10), prop::option::of(bytes(30))).prop_map(
+            |(path, (size, mode, modified_ns), owner, target)| {
+                let (kind, group) = (FileKind::Directory, owner.clone());
+                FileReply::Entry(Entry { path, kind, size, mode, owner, group, modified_ns, target })
+            }
+        ),
+        (bytes(30), any::<u64>(), prop::option::of((any::<u64>(), bytes(100)))).prop_map(
+            |(path, size, line)| FileReply::Match(Match { path, kind: FileKind::File, size, line })
+        ),
+        (bytes(30), prop::option::of(bytes(30)), any::<bool>()).prop_map(|(path, new_path, directory)| {
+            FileReply::Change(Change { kind: ChangeKind::Renamed, path, new_path, directory })
+        }),
+        bytes(5000).prop_map(FileReply::Data),
+        counts.prop_map(|(entries, bytes, skipped, truncated)| {
+            FileReply::Done(Summary { entries, bytes, skipped, truncated })
+        }),
+        any::<String>().prop_map(|message| FileReply::Failed { code: FailureCode::BadArchive, message }),
+    ]
+}
+
 fn host_message() -> impl Strategy<Value = HostToAgent<'static>> {
     prop_oneof![
         any::<(u32, bool)>().prop_map(|(protocol_version, abandon_operations)| HostToAgent::Hello {
@@ -64,6 +117,9 @@ fn host_message() -> impl Strategy<Value = HostToAgent<'static>> {
                 HostToAgent::WriteFile(WriteFile { op, path, mode, flags, data, last })
             }
         ),
+        (op(), any::<Option<u32>>(), file_request()).prop_map(|(op, time_limit_ms, request)| {
+            HostToAgent::Files(Files { op, time_limit_ms, request })
+        }),
         (op(), bytes(30), any::<u64>(), any::<Option<u64>>()).prop_map(|(op, path, offset, length)| {
             HostToAgent::ReadFile(ReadFile { op, path, offset, length })
         }),
@@ -82,6 +138,22 @@ fn drain(decoder: &mut Decoder) -> Vec<HostToAgent<'static>> {
 }
 
 proptest! {
+    #[test]
+    fn replies_survive_in_frames_and_in_streams(op in op(), replies in prop::collection::vec(file_reply(), 1..6)) {
+        let mut decoder = Decoder::new();
+        for reply in &replies {
+            let mut frame = Vec::new();
+            encode(reply, &mut frame).expect("small");
+            decoder.feed(&frame);
+            prop_assert_eq!(decoder.next_frame::<FileReply>().expect("a frame").expect("whole").into_owned(), reply.clone());
+            frame.clear();
+            let message = AgentToHost::FileReply { op, reply: reply.clone() };
+            encode(&message, &mut frame).expect("small");
+            decoder.feed(&frame);
+            prop_assert_eq!(decoder.next_frame::<AgentToHost>().expect("a frame"), Some(message));
+        }
+    }
+
     #[test]
     fn messages_survive_any_split_of_the_stream(
         messages in prop::collection::vec(host_message(), 1..8),

@@ -107,5 +107,6 @@ fn into_owned(frame: AgentToHost<'_>) -> AgentToHost<'static> {
         AgentToHost::StatusReport(report) => AgentToHost::StatusReport(report),
         AgentToHost::Failed(failure) => AgentToHost::Failed(failure),
         AgentToHost::ProtocolError { message } => AgentToHost::ProtocolError { message },
+        AgentToHost::FileReply { op, reply } => AgentToHost::FileReply { op, reply: reply.into_owned() },
     }
 }

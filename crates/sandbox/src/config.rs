@@ -1,19 +1,10 @@
 //! What a sandbox is made of.
 
-use wasm_sandbox_machine::{DiskImage, EngineModule, MachineSnapshot, SnapshotIdentity};
+use std::path::PathBuf;
 
-/// A system to boot: kernel, the agent in its initial RAM file system, and the root disk.
-#[derive(Clone)]
-pub struct Image {
-    /// What `status` calls it.
-    pub name: String,
-    /// `vmlinux`, uncompressed.
-    pub kernel: &'static [u8],
-    /// A cpio archive with the agent as `/init`.
-    pub initrd: &'static [u8],
-    /// The root file system (erofs).
-    pub disk: DiskImage,
-}
+use wasm_sandbox_machine::{EngineModule, MachineSnapshot, SnapshotIdentity};
+
+use crate::image::Image;
 
 /// How a sandbox is to be.
 #[derive(Clone)]
@@ -29,6 +20,10 @@ pub struct SandboxConfig {
     pub process_limit: Option<u64>,
     /// Space for files written since the start, in bytes; without it, three quarters of the guest's memory.
     pub disk_limit_bytes: Option<u64>,
+    /// Directories of the host that `upload` may read from, with all that is in them.
+    pub allow_read: Vec<PathBuf>,
+    /// Directories of the host that `download` may write to, with all that is in them.
+    pub allow_write: Vec<PathBuf>,
     /// How requests come and answers go, for `hello` and `status` to tell.
     pub transport: Transport,
     /// The hash of `engine` and `image`, for snapshots: only what has the same can go on from one.

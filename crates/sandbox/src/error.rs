@@ -16,6 +16,9 @@ pub enum SandboxError {
     /// A snapshot cannot be used or made.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    /// There is no such image, or it is damaged.
+    #[error("the image cannot be used: {0}")]
+    Image(String),
     /// The host gives no thread.
     #[error("the host gives no thread for the machine: {0}")]
     Thread(std::io::Error),

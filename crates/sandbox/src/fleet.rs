@@ -90,9 +90,9 @@ impl Fleet {
             }
             self.advance(loopback);
         }
-        if ended {
-            // Watches and background processes go on for ever; nobody asked to wait for them.
-            self.sandboxes.clear();
+        // Watches and background processes go on for ever, and nobody is there any more to wait for anything.
+        for (_, sandbox) in std::mem::take(&mut self.sandboxes) {
+            sandbox.stop();
         }
     }
 

@@ -70,6 +70,7 @@ pub(crate) fn operation_of(frame: &AgentToHost<'_>) -> Option<OperationId> {
         AgentToHost::FileEnd(end) => Some(end.op),
         AgentToHost::StatusReport(report) => Some(report.op),
         AgentToHost::Failed(failure) => Some(failure.op),
+        AgentToHost::FileReply { op, .. } => Some(*op),
     }
 }
 
@@ -86,7 +87,11 @@ pub(crate) fn agent_failure(failure: wasm_sandbox_protocol::agent::Failure) -> F
         FailureCode::NoSpace => ErrorCode::NoSpace,
         FailureCode::TooLarge => ErrorCode::TooLarge,
         FailureCode::Exists => ErrorCode::AlreadyExists,
-        FailureCode::InvalidArgument => ErrorCode::InvalidRequest,
+        FailureCode::NotEmpty => ErrorCode::NotEmpty,
+        FailureCode::InvalidPattern => ErrorCode::InvalidPattern,
+        FailureCode::Mismatch => ErrorCode::Mismatch,
+        FailureCode::NotUtf8 => ErrorCode::NotUtf8,
+        FailureCode::InvalidArgument | FailureCode::BadArchive => ErrorCode::InvalidRequest,
         FailureCode::Cancelled => ErrorCode::Cancelled,
         FailureCode::NoResources => ErrorCode::LimitReached,
         FailureCode::NotARegularFile | FailureCode::Io => ErrorCode::Io,

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use wasm_sandbox_machine::MachineSnapshot;
-use wasm_sandbox_protocol::json::{ErrorCode, Event, Failure, Request, RequestId, Response};
+use wasm_sandbox_protocol::json::{Call, ErrorCode, Event, Failure, Outcome, Request, RequestId, Response};
 
 use crate::client::{Client, Ticket};
 use crate::config::SandboxConfig;
@@ -65,6 +65,19 @@ impl Sandbox {
         self.request_with_events(id, request, |_| {})
     }
 
+    /// Carries `request` out and waits for what a success carries. Events are dropped.
+    ///
+    /// # Errors
+    /// Why it was not carried out. For `shell` and `exec` with `background` use [`Sandbox::request`], since their answer is
+    /// of another type.
+    pub fn call<R: Call>(&self, request: R) -> Result<R::Answer, Failure> {
+        let response = self.request(0, request);
+        R::Answer::try_from(response.outcome).map_err(|outcome| match outcome {
+            Outcome::Failure(failure) => failure,
+            _ => Failure::new(ErrorCode::Internal, "the answer is of another type"),
+        })
+    }
+
     /// Carries `request` out and waits for the answer; `on_event` gets the events before it, on the machine's thread.
     pub fn request_with_events(
         &self,
@@ -108,7 +121,7 @@ impl Sandbox {
     /// Queues a request, or the answer that says what is wrong with one.
     pub(crate) fn submit_job(&self, ticket: Ticket, request: Result<Request, Failure>) {
         let Some(jobs) = &self.jobs else { return };
-        if let Err(unsent) = jobs.send(Job::Request { ticket, request })
+        if let Err(unsent) = jobs.send(Job::Request { ticket, request: Box::new(request) })
             && let Job::Request { ticket, .. } = unsent.0
         {
             ticket.answer(stopped().into(), false);

@@ -13,7 +13,7 @@ use wasm_sandbox_protocol::agent::Exec;
 use super::inputs::Inputs;
 use super::{Released, Retry};
 use crate::contain::{Containment, Group};
-use crate::exec::launch::{Launched, Launcher};
+use crate::exec::launch::{Launched, Launcher, Program};
 use crate::poller::Key;
 
 /// The shell.
@@ -49,18 +49,28 @@ pub struct Shell {
     pub state: State,
     launched: Launched,
     group: Group,
-    fifo: PathBuf,
+    gate: Gate,
     memory: Option<(File, u64)>,
     used: Duration,
 }
 
+/// What a shell waits at.
+enum Gate {
+    /// A FIFO, which it opens.
+    Fifo(PathBuf),
+    /// A pipe, both of whose ends the agent has, too; none when it was opened.
+    #[cfg_attr(not(target_arch = "x86"), allow(dead_code, reason = "only copies have one"))]
+    Pipe(Option<(OwnedFd, OwnedFd)>),
+}
+
 impl Shell {
-    /// Starts one; it is not waited for.
+    /// Starts one, with `output` as [`Launcher::launch_on`] wants it; it is not waited for.
     pub fn start(
         key: Key,
         fifo: PathBuf,
         containment: &mut Containment,
         launcher: &mut Launcher,
+        output: Option<(OwnedFd, OwnedFd)>,
     ) -> Option<Self> {
         let inputs = Inputs::now()?;
         let _left_by_an_agent_of_the_same_number = rustix::fs::unlink(&fifo);
@@ -73,7 +83,7 @@ impl Shell {
                 env: vec![("BASH_ENV".into(), fifo.to_str()?.into())],
                 ..Exec::default()
             };
-            match launcher.launch(&exec, &group) {
+            match launcher.launch_on(&exec, Program::Named, &group, output) {
                 Ok(launched) => Some((launched, group)),
                 Err(_) => {
                     containment.release(group);
@@ -86,8 +96,36 @@ impl Shell {
             return None;
         };
         let _as_fast_as_others = rustix::process::setpriority_process(Some(launched.pid), LOWEST);
-        let (memory, used) = (None, Duration::ZERO);
-        Some(Self { key, inputs, state: State::Starting, launched, group, fifo, memory, used })
+        let (memory, used, gate) = (None, Duration::ZERO, Gate::Fifo(fifo));
+        Some(Self { key, inputs, state: State::Starting, launched, group, gate, memory, used })
+    }
+
+    /// Another one, at the gate from the beginning: a copy of this one as a process of its own.
+    #[cfg(target_arch = "x86")]
+    pub fn copied(&self, key: Key, launched: Launched, pipe: (OwnedFd, OwnedFd), group: Group) -> Self {
+        let open = |place| Some((open_memory(launched.pid).ok()?, place));
+        Self {
+            key,
+            inputs: self.inputs.clone(),
+            state: State::AtTheGate,
+            memory: self.memory.as_ref().and_then(|(_, place)| open(*place)),
+            launched,
+            group,
+            gate: Gate::Pipe(Some(pipe)),
+            used: Duration::ZERO,
+        }
+    }
+
+    /// Its memory, when it is at the gate.
+    #[cfg(target_arch = "x86")]
+    pub fn memory(&self) -> Option<&File> {
+        self.memory.as_ref().map(|(memory, _)| memory)
+    }
+
+    /// The agent's end of its standard output.
+    #[cfg(target_arch = "x86")]
+    pub fn line(&self) -> &OwnedFd {
+        &self.launched.stdout
     }
 
     /// Its process.
@@ -123,8 +161,7 @@ impl Shell {
 
     /// Finds the place of the command, and clears it.
     fn open_memory(&mut self, arguments: u64) -> Option<()> {
-        let path = format!("/proc/{}/mem", self.pid().as_raw_nonzero());
-        let memory = File::options().read(true).write(true).open(path).ok()?;
+        let memory = open_memory(self.pid()).ok()?;
         let mut found = vec![0; BEFORE.len() + ROOM + 1];
         memory.read_exact_at(&mut found, arguments).ok()?;
         let (before, rest) = found.split_at(BEFORE.len());
@@ -147,18 +184,24 @@ impl Shell {
         }
         // Somebody may have stopped everything called bash.
         rustix::process::pidfd_send_signal(self.pidfd(), Signal::CONT).ok()?;
-        // Fails unless somebody has opened it to read: the shell, at the gate.
-        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let gate = rustix::fs::open(&self.fifo, flags, Mode::empty()).ok()?;
+        let (gate, rest) = match &mut self.gate {
+            Gate::Fifo(fifo) => {
+                let open = |flags| {
+                    rustix::fs::open(&*fifo, flags | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()).ok()
+                };
+                // Fails unless somebody has opened it to read: the shell, at the gate.
+                (open(OFlags::WRONLY)?, open(OFlags::RDONLY))
+            }
+            Gate::Pipe(pipe) => pipe.take().map(|(gate, rest)| (gate, Some(rest)))?,
+        };
+        // All of a script fits: it never waits.
         let written = rustix::io::write(&gate, script);
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let rest = rustix::fs::open(&self.fifo, flags, Mode::empty()).ok();
         if written != Ok(script.len()) || rest.is_none() {
             // Before the gate closes: as long as it is open, bash waits for the rest of the script.
             self.give_up();
             return None;
         }
-        let _gone = rustix::fs::unlink(&self.fifo);
+        self.remove_fifo();
         rest
     }
 
@@ -177,9 +220,20 @@ impl Shell {
 
     /// Forgets it after its end.
     pub fn into_group(self) -> Group {
-        let _gone = rustix::fs::unlink(&self.fifo);
+        self.remove_fifo();
         self.group
     }
+
+    /// Removes the FIFO, which nobody opens any more.
+    pub fn remove_fifo(&self) {
+        if let Gate::Fifo(fifo) = &self.gate {
+            let _gone = rustix::fs::unlink(fifo);
+        }
+    }
+}
+
+fn open_memory(pid: Pid) -> std::io::Result<File> {
+    File::options().read(true).write(true).open(format!("/proc/{}/mem", pid.as_raw_nonzero()))
 }
 
 /// Of `/proc/PID/stat`: whether the process sleeps, and the address of its arguments.

@@ -56,8 +56,12 @@ macro_rules! answer {
     };
 }
 
+mod files;
 mod processes;
 
+#[allow(unused_imports, reason = "each test program uses its own part of this")]
+pub use files::*;
+#[allow(unused_imports, reason = "each test program uses its own part of this")]
 pub use processes::*;
 
 answer!(

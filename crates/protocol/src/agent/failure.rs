@@ -52,4 +52,14 @@ pub enum FailureCode {
     Protocol,
     /// Anything else the kernel said; the message has its name for it.
     Io,
+    /// A directory that was to be empty is not.
+    NotEmpty,
+    /// A pattern or regular expression cannot be understood, or is too large.
+    InvalidPattern,
+    /// The text to be replaced is not there, or not as often as was expected.
+    Mismatch,
+    /// A file is not UTF-8 text.
+    NotUtf8,
+    /// Bytes are no tar archive, or a damaged one.
+    BadArchive,
 }

@@ -36,6 +36,7 @@ pub struct WriteFlags {
     pub create_parents: bool,
     /// Write a temporary file in the same directory and rename it: readers see the old or the new content, and nothing
     /// is left of an operation that fails. Not together with `append`.
+    /// Where no file can be made (`/proc/sys`), the existing file is written to, and keeps its mode.
     pub atomic: bool,
     /// Fail with [`super::FailureCode::Exists`] when the file exists.
     pub exclusive: bool,
@@ -69,23 +70,4 @@ pub struct FileEnd {
     pub mode: u16,
     /// The last modification in nanoseconds since 1970, negative before.
     pub modified_ns: i64,
-}
-
-/// What a directory entry is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum FileKind {
-    /// A regular file.
-    File,
-    /// A directory.
-    Directory,
-    /// A symbolic link.
-    Symlink,
-    /// A named pipe.
-    Fifo,
-    /// A Unix socket.
-    Socket,
-    /// A character device.
-    CharDevice,
-    /// A block device.
-    BlockDevice,
 }

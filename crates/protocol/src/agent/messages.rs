@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, Exec, Exited, Failure, FileEnd, PtySize, ReadFile, StatusReport, Stream, WriteFile};
+use super::{
+    Bytes, Exec, Exited, Failure, FileEnd, FileReply, Files, PtySize, ReadFile, StatusReport, Stream,
+    WriteFile,
+};
 
 /// Names one operation. The host chooses it and must not use it again before the operation's last frame.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -116,6 +119,8 @@ pub enum HostToAgent<'a> {
         /// The operation that is answered.
         op: OperationId,
     },
+    /// Does something with files: see [`Files`] for the ways it is answered.
+    Files(#[serde(borrow)] Files<'a>),
 }
 
 /// What the agent sends.
@@ -180,6 +185,14 @@ pub enum AgentToHost<'a> {
     ProtocolError {
         /// What was wrong.
         message: String,
+    },
+    /// A piece of the answer to [`HostToAgent::Files`]. With [`FileReply::Done`] the last frame of the operation.
+    FileReply {
+        /// The operation.
+        op: OperationId,
+        /// The piece.
+        #[serde(borrow)]
+        reply: FileReply<'a>,
     },
 }
 

@@ -61,7 +61,13 @@ pub(super) fn check(request: &Request) -> Checked {
             }
             path("path", &write.path)
         }
-        Request::ListDir(list) => path("path", &list.path),
+        Request::ListDir(list) => {
+            if list.depth == Some(0) {
+                return Err(invalid_request("`depth` must be at least 1"));
+            }
+            at_most_entries("max_entries", list.max_entries)?;
+            path("path", &list.path)
+        }
         Request::Stat(stat) => path("path", &stat.path),
         Request::Exists(exists) => path("path", &exists.path),
         Request::Mkdir(mkdir) => path("path", &mkdir.path),
@@ -76,7 +82,11 @@ pub(super) fn check(request: &Request) -> Checked {
             no_nul("target", &link.target)
         }
         Request::Chmod(chmod) => path("path", &chmod.path),
-        Request::Find(find) => path("path", &find.path).and_then(|()| time_limit(find.time_limit_ms)),
+        Request::Find(find) => {
+            at_most_entries("max_results", find.max_results)?;
+            find.name.as_deref().map_or(Ok(()), |pattern| no_nul("name", pattern))?;
+            path("path", &find.path).and_then(|()| time_limit(find.time_limit_ms))
+        }
         Request::Replace(replace) => {
             if replace.paths.is_empty() {
                 return Err(invalid_request("`paths` must name a file"));
@@ -153,6 +163,18 @@ fn output_limit(limit: Option<u64>) -> Checked {
         Some(limit) if limit > MAXIMUM_OUTPUT_BYTES => Err(invalid_request(format!(
             "`max_output_bytes` must be at most {MAXIMUM_OUTPUT_BYTES}, not {limit}"
         ))),
+        _ => Ok(()),
+    }
+}
+
+/// The most entries or matches of one answer.
+const MOST_ENTRIES: u32 = 100_000;
+
+fn at_most_entries(field: &str, limit: Option<u32>) -> Checked {
+    match limit {
+        Some(limit) if !(1..=MOST_ENTRIES).contains(&limit) => {
+            Err(invalid_request(format!("`{field}` must be from 1 to {MOST_ENTRIES}, not {limit}")))
+        }
         _ => Ok(()),
     }
 }

@@ -83,6 +83,8 @@ pub enum ProcessChange {
         #[serde(skip_serializing_if = "is_false")]
         timed_out: bool,
     },
+    /// It is gone with its machine: `reset`, `restore`, `close`, or the machine went down. The last event.
+    Lost,
 }
 
 /// A piece of output.
@@ -127,6 +129,9 @@ pub enum FileChange {
     Deleted,
     /// It has another name, among what is watched.
     Renamed,
+    /// The watch has ended: what was watched is gone, or the machine was reset, restored, closed, or went down. The last
+    /// event; its path is the one that was asked for.
+    Ended,
     /// Events were lost, because there were too many: look for yourself.
     Overflow,
 }

@@ -19,12 +19,17 @@ pub(crate) struct ReadFileOperation {
     content: Vec<u8>,
 }
 
+/// Whether only a part of the file is asked for.
+fn is_part(request: &ReadFile) -> bool {
+    request.offset > 0 || request.length.is_some()
+}
+
 impl ReadFileOperation {
     pub(crate) fn new(request: ReadFile) -> Self {
         Self { request, content: Vec::new() }
     }
 
-    fn finish(&mut self) -> Outcome {
+    fn finish(&mut self, file_size: u64) -> Outcome {
         let bytes = std::mem::take(&mut self.content);
         let size = bytes.len() as u64;
         let encoding = self.request.encoding;
@@ -36,15 +41,17 @@ impl ReadFileOperation {
                     return Outcome::Failure(Failure::new(
                         ErrorCode::NotUtf8,
                         format!(
-                            "{} is not UTF-8 text (byte {} of {size}): ask for \"encoding\":\"base64\"",
+                            "{} is not UTF-8 text (byte {}; a part may begin or end inside a character): ask for \
+                             \"encoding\":\"base64\"",
                             self.request.path,
-                            error.utf8_error().valid_up_to()
+                            self.request.offset.saturating_add(error.utf8_error().valid_up_to() as u64)
                         ),
                     ));
                 }
             },
         };
-        Outcome::FileContent(FileContent { content, encoding, size, file_size: None })
+        let file_size = is_part(&self.request).then_some(file_size);
+        Outcome::FileContent(FileContent { content, encoding, size, file_size })
     }
 }
 
@@ -53,7 +60,8 @@ impl Operation for ReadFileOperation {
         channel.send(&HostToAgent::ReadFile(AgentReadFile {
             op,
             path: self.request.path.as_str().into(),
-            ..AgentReadFile::default()
+            offset: self.request.offset,
+            length: self.request.length,
         }));
         Step::Pending
     }
@@ -66,7 +74,7 @@ impl Operation for ReadFileOperation {
                     return Step::failed(Failure::new(
                         ErrorCode::TooLarge,
                         format!(
-                            "{} has more than {LARGEST_FILE} bytes: read it in parts, with `dd` for instance",
+                            "{} has more than {LARGEST_FILE} bytes: read it in parts, with `offset` and `length`",
                             self.request.path
                         ),
                     ));
@@ -76,7 +84,7 @@ impl Operation for ReadFileOperation {
                     .send(&HostToAgent::Credit { op, bytes: u32::try_from(data.len()).unwrap_or(u32::MAX) });
                 Step::Pending
             }
-            AgentToHost::FileEnd(_) => Step::Done(self.finish()),
+            AgentToHost::FileEnd(end) => Step::Done(self.finish(end.size)),
             _ => Step::Pending,
         }
     }

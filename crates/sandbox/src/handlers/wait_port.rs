@@ -55,7 +55,7 @@ impl WaitPortOperation {
             return Step::Done(PortOpen { port: self.port, duration_ms }.into());
         }
         self.table += 1;
-        if self.table % TABLES.len() != 0 {
+        if !self.table.is_multiple_of(TABLES.len()) {
             self.look(channel);
         } else if Instant::now() >= self.deadline {
             let message = format!("nothing listens on port {}", self.port);

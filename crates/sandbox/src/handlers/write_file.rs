@@ -16,7 +16,8 @@ use crate::upload::Upload;
 /// A file that is being written.
 pub(crate) struct WriteFileOperation {
     path: String,
-    mode: FileMode,
+    mode: Option<FileMode>,
+    flags: WriteFlags,
     op: OperationId,
     upload: Option<Upload>,
     size: usize,
@@ -35,9 +36,17 @@ impl WriteFileOperation {
                 )
             })?,
         };
+        let flags = WriteFlags {
+            append: request.append,
+            create_parents: request.create_parents,
+            atomic: !request.append && request.atomic.unwrap_or(true),
+            exclusive: false,
+        };
         Ok(Self {
             path: request.path,
-            mode: request.mode.unwrap_or(FileMode::DEFAULT),
+            // What is added to keeps its mode.
+            mode: request.mode.or((!request.append).then_some(FileMode::DEFAULT)),
+            flags,
             op: OperationId::default(),
             size: content.len(),
             upload: Some(Upload::new(content)),
@@ -64,8 +73,8 @@ impl Operation for WriteFileOperation {
         channel.send(&HostToAgent::WriteFile(AgentWriteFile {
             op,
             path: self.path.as_str().into(),
-            mode: Some(self.mode.0 as u16),
-            flags: WriteFlags { atomic: true, ..WriteFlags::default() },
+            mode: self.mode.map(|mode| mode.0 as u16),
+            flags: self.flags,
             last: whole.is_some(),
             data: whole.map(Bytes::from).unwrap_or_default(),
         }));

@@ -14,9 +14,20 @@ const OVERHEAD: usize = 64;
 /// Something that happened to a process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Change {
-    Started { pid: u32 },
-    Output { stream: Stream, data: Vec<u8> },
-    Exited { exit_code: i32, signal: Option<String>, timed_out: bool },
+    Started {
+        pid: u32,
+    },
+    Output {
+        stream: Stream,
+        data: Vec<u8>,
+    },
+    Exited {
+        exit_code: i32,
+        signal: Option<String>,
+        timed_out: bool,
+    },
+    /// The machine it ran in is gone.
+    Lost,
 }
 
 /// The latest events of a process.
@@ -130,6 +141,7 @@ pub(crate) fn tell(seq: u64, change: &Change, encoding: Encoding) -> ProcessEven
         Change::Exited { exit_code, signal, timed_out } => {
             ProcessChange::Exited { exit_code: *exit_code, signal: signal.clone(), timed_out: *timed_out }
         }
+        Change::Lost => ProcessChange::Lost,
     };
     ProcessEvent { seq, change }
 }

@@ -28,7 +28,7 @@ use crate::output::Output;
 use crate::sessions::SessionKey;
 
 /// Requests for processes that can be open at a time, running or ended in the background.
-pub(crate) const OPEN_PROCESSES: usize = 256;
+pub(crate) const OPEN_PROCESSES: usize = 128;
 /// Of those, how many that have ended are kept.
 const ENDED_KEPT: usize = 64;
 /// Consumed output is reported back in portions of at least this many bytes.
@@ -433,7 +433,8 @@ impl Processes {
     /// The machine is gone or replaced: everybody who waits hears why.
     pub(crate) fn abandon(&mut self, failure: &Failure, answers: &mut Answers) {
         self.by_op.clear();
-        for (_, process) in std::mem::take(&mut self.table) {
+        for (_, mut process) in std::mem::take(&mut self.table) {
+            process.tell(Change::Lost);
             if let Some(ticket) = process.ticket {
                 answers.push((ticket, process.record.with_output(failure.clone()).into()));
             }

@@ -47,9 +47,8 @@ impl Waiter {
                 if events.is_empty() && record.ended.is_none() && !late {
                     return None;
                 }
-                // Events that are gone will not be there the next time either.
-                let none = if gap { record.log.last_seq() } else { *after_seq };
-                let last_seq = events.last().map_or(none, |(seq, _)| *seq);
+                // Where nothing is kept, what is gone counts as seen.
+                let last_seq = events.last().map_or((*after_seq).max(record.log.last_seq()), |(seq, _)| *seq);
                 let encoding = record.encoding();
                 Some(
                     ProcessOutput {

@@ -33,8 +33,8 @@ impl Worker {
             State::Up(guest) => guest,
             State::Down(failure) => return Err(failure.clone()),
         };
-        let Self { operations, processes, sessions, answers, .. } = self;
-        let mut routes = Routes { operations, processes, sessions, answers };
+        let Self { operations, processes, sessions, watches, answers, .. } = self;
+        let mut routes = Routes { operations, processes, sessions, watches, answers };
         let taken = guest.come_to_rest(|guest, frame| routes.dispatch(guest, frame)).and_then(|()| {
             let state = host_state(&routes);
             guest.snapshot(state)
@@ -82,6 +82,7 @@ impl Worker {
         for (_, current) in std::mem::take(&mut self.operations) {
             self.answers.push((current.ticket, failure.clone().into()));
         }
+        self.watches.abandon(failure, &mut self.answers);
         self.sessions.abandon(failure, &mut self.answers);
         self.processes.abandon(failure, &mut self.answers);
     }
@@ -169,6 +170,7 @@ fn host_state(routes: &Routes<'_>) -> Vec<u8> {
     let mut to_cancel = routes.processes.foreground_ops();
     to_cancel.extend(orphans.iter().map(|record| record.op));
     to_cancel.extend(routes.operations.keys().map(|op| op.0));
+    to_cancel.extend(routes.watches.operations());
     let last_number = routes.processes.last_number();
     let state = HostState { processes, last_number, sessions: routes.sessions.kept(), to_cancel };
     // Writing plain data to memory does not fail; without it, processes would run on unseen.

@@ -20,11 +20,12 @@ use crate::guest::{Guest, GuestError};
 use crate::operation::{Operation, Step, agent_failure, operation_of};
 use crate::processes::{Context, Processes, cancelled};
 use crate::sessions::Sessions;
+use crate::watches::Watches;
 
 /// Something for the worker to do.
 pub(crate) enum Job {
     /// A request, or what is wrong with it.
-    Request { ticket: Ticket, request: Result<Request, Failure> },
+    Request { ticket: Ticket, request: Box<Result<Request, Failure>> },
     /// Gives the machine's present state away.
     Snapshot(Sender<Result<MachineSnapshot, Failure>>),
     /// Stops the requests with this id.
@@ -57,6 +58,7 @@ pub(crate) struct Worker {
     operations: BTreeMap<OperationId, Current>,
     processes: Processes,
     sessions: Sessions,
+    watches: Watches,
     answers: Answers,
     checkpoints: BTreeMap<String, MachineSnapshot>,
     /// A reset that waits for the fresh machine to be ready.
@@ -84,6 +86,7 @@ impl Worker {
             operations: BTreeMap::new(),
             processes: Processes::default(),
             sessions: Sessions::default(),
+            watches: Watches::default(),
             answers: Vec::new(),
             checkpoints: BTreeMap::new(),
             resetting: None,
@@ -137,6 +140,7 @@ impl Worker {
             && self.operations.is_empty()
             && !self.processes.is_waited_for()
             && !self.sessions.is_waited_for()
+            && !self.watches.is_waited_for()
             && self.resetting.is_none()
     }
 
@@ -242,8 +246,8 @@ impl Worker {
 
     fn dispatch(&mut self, frame: AgentToHost<'static>) {
         let State::Up(guest) = &mut self.state else { return };
-        let Self { operations, processes, sessions, answers, .. } = self;
-        Routes { operations, processes, sessions, answers }.dispatch(guest, frame);
+        let Self { operations, processes, sessions, watches, answers, .. } = self;
+        Routes { operations, processes, sessions, watches, answers }.dispatch(guest, frame);
     }
 
     /// Does what is due; when to call again.
@@ -265,10 +269,12 @@ impl Worker {
                 Step::Done(outcome) => context.answers.push((current.ticket, outcome)),
             }
         }
-        let operations = due.into_iter().map(|(moment, _)| moment).filter(|moment| *moment > now);
+        // Some may be due again.
+        let operations = self.operations.values().filter_map(|current| current.operation.due());
+        let watches = self.watches.tick(now, context.channel, context.answers);
         let processes = self.processes.tick(now, &mut context);
         let sessions = self.sessions.tick(now, &self.processes, &mut guest.channel);
-        operations.chain(processes).chain(sessions).min()
+        operations.chain(processes).chain(sessions).chain(watches).min()
     }
 
     /// Stops the requests with the id `target`.
@@ -291,6 +297,7 @@ impl Worker {
             }
             keep
         });
+        self.watches.cancel(target, channel, answers);
         self.processes.cancel(target, &mut Context { channel, answers });
         self.sessions.cancel(target, &self.processes, channel);
     }
@@ -324,6 +331,7 @@ struct Routes<'a> {
     operations: &'a mut BTreeMap<OperationId, Current>,
     processes: &'a mut Processes,
     sessions: &'a mut Sessions,
+    watches: &'a mut Watches,
     answers: &'a mut Answers,
 }
 
@@ -339,6 +347,8 @@ impl Routes<'_> {
         } else if self.sessions.has(op) {
             let mut context = Context { channel, answers: self.answers };
             self.sessions.on_frame(op, frame, self.processes, &mut context);
+        } else if self.watches.has(op) {
+            self.watches.on_frame(op, frame, channel, self.answers);
         } else if let Some(mut current) = self.operations.remove(&op) {
             let step = match frame {
                 AgentToHost::Failed(failure) => current.operation.on_failure(agent_failure(failure), channel),

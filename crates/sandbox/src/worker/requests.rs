@@ -33,19 +33,22 @@ const CAPABILITIES: [&str; 11] = [
 
 /// Whether `job` has to wait until the machine is ready.
 pub(super) fn needs_guest(job: &Job) -> bool {
-    !matches!(
-        job,
-        Job::Request { request: Err(_) | Ok(Request::Reset(_) | Request::Hello(_)), .. }
-            | Job::Cancel(_)
-            | Job::Stop
-    )
+    match job {
+        Job::Request { request, .. } => {
+            !matches!(**request, Err(_) | Ok(Request::Reset(_) | Request::Hello(_)))
+        }
+        Job::Snapshot(_) => true,
+        Job::Cancel(_) | Job::Stop => false,
+    }
 }
 
 impl Worker {
     pub(super) fn start(&mut self, job: Job) {
         match job {
-            Job::Request { ticket, request: Ok(request) } => self.request(ticket, request),
-            Job::Request { ticket, request: Err(failure) } => self.answers.push((ticket, failure.into())),
+            Job::Request { ticket, request } => match *request {
+                Ok(request) => self.request(ticket, request),
+                Err(failure) => self.answers.push((ticket, failure.into())),
+            },
             Job::Snapshot(target) => {
                 let _nobody_waits_any_more = target.send(self.take_snapshot());
             }
@@ -59,33 +62,32 @@ impl Worker {
             Request::Hello(_) => {
                 let report = hello(&self.config, self.engine_name());
                 self.answers.push((ticket, Outcome::Hello(Box::new(report))));
-                return;
             }
-            Request::Reset(_) => return self.reset(ticket),
-            Request::Restore(restore) => return self.restore_checkpoint(ticket, &restore.name),
+            Request::Reset(_) => self.reset(ticket),
+            Request::Restore(restore) => self.restore_checkpoint(ticket, &restore.name),
             Request::Checkpoint(checkpoint) => {
                 let started = Instant::now();
                 let taken = self.take_snapshot();
                 let outcome = snapshots::checkpoint(taken, started, &mut self.checkpoints, checkpoint);
-                return self.answers.push((ticket, outcome));
+                self.answers.push((ticket, outcome))
             }
             Request::CheckpointDelete(delete) => {
                 let outcome = match self.checkpoints.remove(&delete.name) {
                     Some(_) => Done {}.into(),
                     None => snapshots::unknown_checkpoint(&delete.name).into(),
                 };
-                return self.answers.push((ticket, outcome));
+                self.answers.push((ticket, outcome))
             }
             Request::Save(save) => {
                 let started = Instant::now();
                 let taken = self.take_snapshot();
                 let outcome = snapshots::save(taken, started, self.config.identity, save);
-                return self.answers.push((ticket, outcome));
+                self.answers.push((ticket, outcome))
             }
             // The fleet does these; a sandbox of its own has no others beside it.
             Request::Fork(_) | Request::Close(_) | Request::Cancel(_) => {
                 let message = "this sandbox stands alone: use a `Fleet` to fork, close and cancel";
-                return self.answers.push((ticket, Failure::new(ErrorCode::InvalidRequest, message).into()));
+                self.answers.push((ticket, Failure::new(ErrorCode::InvalidRequest, message).into()))
             }
             request => self.guest_request(ticket, request),
         }
@@ -94,7 +96,7 @@ impl Worker {
     /// Requests for which a guest is needed.
     fn guest_request(&mut self, ticket: Ticket, request: Request) {
         let host_status = self.host_status();
-        let Self { state, processes, sessions, answers, .. } = self;
+        let Self { state, processes, sessions, watches, answers, .. } = self;
         let guest = match state {
             State::Up(guest) => guest,
             State::Down(failure) => return answers.push((ticket, failure.clone().into())),
@@ -118,6 +120,11 @@ impl Worker {
             Request::ProcessWait(request) => return processes.wait(&request, ticket, context),
             Request::ProcessRead(request) => return processes.read(&request, ticket, context),
             Request::ProcessWrite(request) => return processes.write_stdin(request, ticket, context),
+            Request::Watch(request) => {
+                let op = context.channel.next_operation();
+                return watches.start(&request, op, ticket, context.channel, context.answers);
+            }
+            Request::Unwatch(request) => watches.end(&request, context.channel),
             Request::WaitLog(request) => return processes.wait_log(&request, ticket, context),
             Request::SessionClose(request) => return sessions.close(&request, ticket, processes, context),
             Request::ProcessList(_) => Ok(processes.list()),

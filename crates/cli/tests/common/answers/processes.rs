@@ -11,11 +11,6 @@ answer!(
 );
 
 answer!(
-    /// To what has nothing to say.
-    Done, success: true, {}
-);
-
-answer!(
     /// To a list of processes.
     Processes, success: true, { processes: Vec<ProcessInfo> }
 );

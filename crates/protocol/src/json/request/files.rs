@@ -43,7 +43,8 @@ pub struct WriteFile {
     #[serde(default)]
     pub create_parents: bool,
     /// Write a temporary file and put it into place, so that readers see the old or the new content and a
-    /// failure leaves the old. True if absent; false writes into the existing file. Not with `append`.
+    /// failure leaves the old. True if absent; false writes into the existing file. Not with `append`. Where the kernel
+    /// lets nobody make files (`/proc/sys`), the existing file is written to in any case, and keeps its mode.
     #[serde(default)]
     pub atomic: Option<bool>,
 }
@@ -68,7 +69,7 @@ pub enum EntryType {
     BlockDevice,
 }
 
-/// Lists a directory, sorted by path.
+/// Lists a directory, sorted by the bytes of the paths.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListDir {
@@ -78,7 +79,7 @@ pub struct ListDir {
     /// followed.
     #[serde(default)]
     pub depth: Option<u32>,
-    /// The most entries to give, 10 000 if absent, at most 100 000.
+    /// The most entries to give, 10 000 if absent, from 1 to 100 000.
     #[serde(default)]
     pub max_entries: Option<u32>,
 }
@@ -123,7 +124,7 @@ pub struct Remove {
     /// Absolute path in the guest.
     pub path: String,
     /// A directory with everything in it; otherwise it must be empty. Other file systems mounted inside are left
-    /// alone.
+    /// alone; then the request fails with `io` when everything else is gone.
     #[serde(default)]
     pub recursive: bool,
     /// Nothing to remove is no error.
@@ -131,7 +132,7 @@ pub struct Remove {
     pub missing_ok: bool,
 }
 
-/// Renames or moves a file or directory.
+/// Renames or moves a file or directory. To another file system it is copied, and then removed.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rename {
@@ -139,12 +140,13 @@ pub struct Rename {
     pub from: String,
     /// Absolute path in the guest: its new name.
     pub to: String,
-    /// Replace a file that is there; otherwise that is an error.
+    /// Replace a file, or an empty directory by a directory; otherwise that is an error.
     #[serde(default)]
     pub overwrite: bool,
 }
 
-/// Copies a file, or a directory with everything in it, with permissions, times and owners.
+/// Copies a file, or a directory with everything in it, with permissions, times, owners and hard links. A copy that
+/// fails half-way stays as it is then. File systems that the kernel makes up, such as `/proc`, are left out.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Copy {
@@ -155,7 +157,7 @@ pub struct Copy {
     /// A directory may be copied.
     #[serde(default)]
     pub recursive: bool,
-    /// Replace files that are there; otherwise that is an error.
+    /// Replace files that are there, and add to directories that are there; otherwise that is an error.
     #[serde(default)]
     pub overwrite: bool,
 }
@@ -180,11 +182,13 @@ pub struct Chmod {
     pub mode: FileMode,
 }
 
-/// Finds files and directories below a directory, by name, type and content. Symbolic links are not followed.
+/// Finds files and directories below a directory, by name, type and content. Symbolic links are not followed, and file
+/// systems that the kernel makes up, such as `/proc`, are not entered unless `path` is in one. What cannot be read is
+/// left out.
 #[derive(Clone, Debug, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Find {
-    /// Absolute path in the guest.
+    /// Absolute path in the guest: a directory, or a single file.
     pub path: String,
     /// A pattern with `*`, `?`, `[…]` and `{a,b}` for the name; with a `/` in it, for the path below `path`, where
     /// `**` stands for any number of directories.
@@ -194,7 +198,7 @@ pub struct Find {
     #[serde(default)]
     pub entry_type: Option<EntryType>,
     /// A regular expression for lines of the file's text; each line that matches is given. Files with a NUL in
-    /// their first 8 KiB are taken for binary and left out.
+    /// their first 8 KiB are taken for binary and left out. Lines of more than 1 MiB are searched in pieces.
     #[serde(default)]
     pub content: Option<String>,
     /// Take upper and lower case for the same, in `name` and `content`.
@@ -203,7 +207,7 @@ pub struct Find {
     /// How deep to go; without it, all the way.
     #[serde(default)]
     pub max_depth: Option<u32>,
-    /// The most matches to give, 1000 if absent, at most 100 000.
+    /// The most matches to give, 1000 if absent, from 1 to 100 000.
     #[serde(default)]
     pub max_results: Option<u32>,
     /// Longest run time in milliseconds; 60 000 if absent.
@@ -211,15 +215,16 @@ pub struct Find {
     pub time_limit_ms: Option<u64>,
 }
 
-/// Replaces text in files. Either all files are changed or none.
+/// Replaces text in files. Either all files are changed or none. The new files have the owners and permissions of the
+/// old. `paths`, `old` and `new` have together at most 1 MiB.
 #[derive(Clone, Debug, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Replace {
-    /// Absolute paths in the guest, one or more. The files must be UTF-8 text.
+    /// Absolute paths in the guest, one or more, each once. The files must be UTF-8 text; symbolic links are followed.
     pub paths: Vec<String>,
     /// What is replaced: a text, or a regular expression with `regex`.
     pub old: String,
-    /// What stands there instead; with `regex`, `$1` or `${name}` stand for groups.
+    /// What stands there instead; with `regex`, `${1}` or `${name}` stand for groups.
     pub new: String,
     /// `old` is a regular expression.
     #[serde(default)]
@@ -230,13 +235,15 @@ pub struct Replace {
     pub expected_replacements: Option<u64>,
 }
 
-/// Reports changes of a file or of what is in a directory as events, until `unwatch`.
+/// Reports changes of a file or of what is in a directory as events, until `unwatch`. A file is still watched when
+/// another one takes its place. There are at most 64 watches. They end when what is watched is gone, and with `reset` and
+/// `restore`; forks have none. In paths that are not UTF-8, bytes are replaced.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Watch {
     /// Absolute path in the guest.
     pub path: String,
-    /// Its subdirectories, too, and those made later.
+    /// Its subdirectories, too, and those made later; what is in these already counts as created.
     #[serde(default)]
     pub recursive: bool,
 }
@@ -249,7 +256,10 @@ pub struct Unwatch {
     pub watch_id: String,
 }
 
-/// Brings a tree of files into the guest: a tar archive in the line, or a file or directory of the host.
+/// Brings a tree of files into the guest: a tar archive in the line, or a file or directory of the host. Files that
+/// are there are replaced. Permissions and times are kept, and everything belongs to root. Nothing leaves the directory:
+/// absolute names lose their first `/`, and an archive with `..` in a name is refused (`invalid_request`). What was
+/// brought before a failure stays.
 #[derive(Clone, Debug, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Upload {
@@ -259,7 +269,7 @@ pub struct Upload {
     #[serde(default)]
     pub content: Option<String>,
     /// A path on the host instead, at or below one allowed with `--allow-read`: a directory, of which the
-    /// content is brought, or a file.
+    /// content is brought, or a file. Symbolic links are brought as such; devices, pipes and sockets are not.
     #[serde(default)]
     pub host_path: Option<String>,
     /// Longest run time in milliseconds; 60 000 if absent.
@@ -271,10 +281,13 @@ pub struct Upload {
 #[derive(Clone, Debug, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Download {
-    /// Absolute path in the guest: a file, or a directory with everything in it.
+    /// Absolute path in the guest: a file, or a directory of which the content is brought. File systems that the kernel
+    /// makes up, such as `/proc`, are left out.
     pub path: String,
     /// A directory on the host, at or below one allowed with `--allow-write`, that the files go to; it is made if it
-    /// is missing. Without it, the answer carries them as a tar archive of at most 256 MiB.
+    /// is missing. Files that are there are replaced. Symbolic links that lead out of the directory are left out, and so
+    /// are setuid and setgid bits; owners are not kept. Without it, the answer carries the files as a tar archive of at
+    /// most 256 MiB.
     #[serde(default)]
     pub host_path: Option<String>,
     /// Longest run time in milliseconds; 60 000 if absent.

@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use super::super::RequestId;
 
-/// Asks who the program is: versions, engine, image, capabilities and limits. Served at once, even while the
-/// machine boots.
+/// Asks who the program is: versions, engine, image, capabilities and limits. Served at once, also while the
+/// machine boots; but a first start that makes the prepared snapshot serves nothing until it is there.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Hello {}

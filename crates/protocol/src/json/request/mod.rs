@@ -17,13 +17,13 @@ pub use processes::{
 
 use serde_json::{Map, Value};
 
-use super::RequestError;
 use super::parse::fields;
 use super::response as answer;
+use super::{Outcome, RequestError};
 
 /// Makes everything that has one entry a request: the enum, its names, the way from JSON to it.
 macro_rules! requests {
-    ($($(#[$doc:meta])* $name:literal => $variant:ident -> $($answer:path)|+;)*) => {
+    ($($(#[$doc:meta])* $name:literal => $variant:ident -> $answer:path $(| $other:path)?;)*) => {
         /// One request: what the field `type` selects.
         #[derive(Clone, Debug, PartialEq)]
         pub enum Request {
@@ -53,11 +53,17 @@ macro_rules! requests {
             }
         }
 
-        $(impl From<$variant> for Request {
-            fn from(request: $variant) -> Self {
-                Self::$variant(request)
+        $(
+            impl From<$variant> for Request {
+                fn from(request: $variant) -> Self {
+                    Self::$variant(request)
+                }
             }
-        })*
+
+            impl Call for $variant {
+                type Answer = $answer;
+            }
+        )*
 
         /// Calls `visit` with the name of every request, the schema of its own fields and those of its
         /// possible answers.
@@ -67,11 +73,18 @@ macro_rules! requests {
         ) {
             $({
                 let request = <$variant as schemars::JsonSchema>::json_schema(generator);
-                let answers = vec![$(generator.subschema_for::<$answer>()),+];
+                let answers =
+                    vec![generator.subschema_for::<$answer>() $(, generator.subschema_for::<$other>())?];
                 visit($name, request, answers);
             })*
         }
     };
+}
+
+/// A request with the type of its answer; with `background`, `shell` and `exec` have another one.
+pub trait Call: Into<Request> {
+    /// What a success carries.
+    type Answer: TryFrom<Outcome, Error = Outcome>;
 }
 
 requests! {

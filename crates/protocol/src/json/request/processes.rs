@@ -195,7 +195,8 @@ pub struct RunCode {
     /// How output is written in answers and events.
     #[serde(default)]
     pub encoding: Encoding,
-    /// Send events `stdout` and `stderr` while it runs.
+    /// Send events while it runs: `started` with the interpreter's process, `stdout`, `stderr`, and `exited` when the code
+    /// is done.
     #[serde(default)]
     pub stream: bool,
 }

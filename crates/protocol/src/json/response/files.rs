@@ -180,7 +180,8 @@ pub struct Downloaded {
     pub entries: u64,
     /// Bytes in the files.
     pub size: u64,
-    /// Entries that were left out, since a host takes no devices, sockets and pipes; absent if none.
+    /// Entries that were left out: devices, sockets, pipes, and for a host symbolic links that lead out of the directory;
+    /// absent if none.
     #[serde(skip_serializing_if = "super::is_zero")]
     pub skipped: u64,
 }

@@ -66,11 +66,25 @@ macro_rules! outcomes {
             Hello(Box<HelloReport>),
         }
 
-        $(impl From<$variant> for Outcome {
-            fn from(answer: $variant) -> Self {
-                Self::$variant(answer)
+        $(
+            impl From<$variant> for Outcome {
+                fn from(answer: $variant) -> Self {
+                    Self::$variant(answer)
+                }
             }
-        })*
+
+            impl TryFrom<Outcome> for $variant {
+                type Error = Outcome;
+
+                /// The answer, if it is one of this type.
+                fn try_from(outcome: Outcome) -> Result<Self, Outcome> {
+                    match outcome {
+                        Outcome::$variant(answer) => Ok(answer),
+                        other => Err(other),
+                    }
+                }
+            }
+        )*
     };
 }
 
@@ -109,6 +123,28 @@ outcomes!(
     Saved,
 );
 
+impl TryFrom<Outcome> for StatusReport {
+    type Error = Outcome;
+
+    fn try_from(outcome: Outcome) -> Result<Self, Outcome> {
+        match outcome {
+            Outcome::Status(report) => Ok(*report),
+            other => Err(other),
+        }
+    }
+}
+
+impl TryFrom<Outcome> for HelloReport {
+    type Error = Outcome;
+
+    fn try_from(outcome: Outcome) -> Result<Self, Outcome> {
+        match outcome {
+            Outcome::Hello(report) => Ok(*report),
+            other => Err(other),
+        }
+    }
+}
+
 /// It was done, and there is nothing more to say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Done {}
@@ -133,6 +169,14 @@ pub struct Failure {
     #[serde(skip_serializing_if = "is_text")]
     pub stderr_encoding: Encoding,
 }
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.error)
+    }
+}
+
+impl std::error::Error for Failure {}
 
 impl Failure {
     /// A failure without output.

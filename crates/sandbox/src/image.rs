@@ -1,0 +1,87 @@
+//! A system to boot, and where it comes from.
+
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+use wasm_sandbox_machine::{DiskImage, EngineModule, SnapshotIdentity};
+
+use crate::config::{DEFAULT_MEMORY_LIMIT_BYTES, SandboxConfig, Transport};
+use crate::error::SandboxError;
+
+/// A system to boot: kernel, the agent in its initial RAM file system, and the root disk.
+#[derive(Clone)]
+pub struct Image {
+    /// What `status` calls it.
+    pub name: String,
+    /// `vmlinux`, uncompressed.
+    pub kernel: &'static [u8],
+    /// A cpio archive with the agent as `/init`.
+    pub initrd: &'static [u8],
+    /// The root file system (erofs).
+    pub disk: DiskImage,
+}
+
+/// Files of an image, in the order in which they are hashed.
+const FILES: [&str; 3] = ["vmlinux", "initramfs.cpio", "root.erofs.zst"];
+
+impl Image {
+    /// Puts an image together. `description` is JSON with its `name`.
+    ///
+    /// # Errors
+    /// [`SandboxError::Image`]: part of it is damaged.
+    pub fn new(
+        kernel: &'static [u8],
+        initrd: &'static [u8],
+        disk: &'static [u8],
+        description: &[u8],
+    ) -> Result<Self, SandboxError> {
+        let damaged = |reason: &dyn std::fmt::Display| SandboxError::Image(reason.to_string());
+        let description: serde_json::Value =
+            serde_json::from_slice(description).map_err(|error| damaged(&format!("image.json: {error}")))?;
+        let name = description["name"].as_str().ok_or_else(|| damaged(&"image.json has no name"))?;
+        let disk = DiskImage::open(disk).map_err(|error| damaged(&error))?;
+        Ok(Self { name: name.to_owned(), kernel, initrd, disk })
+    }
+}
+
+impl SandboxConfig {
+    /// A configuration from the directory that `make build` leaves in `target/artifacts`: the CPU engine, which is compiled
+    /// now (that takes seconds), and the image, which stays in memory for good. With the default of everything else.
+    ///
+    /// # Errors
+    /// [`SandboxError::Image`]: something is missing or damaged.
+    pub fn open(artifacts: &Path) -> Result<Self, SandboxError> {
+        let read = |name: &str| -> Result<&'static [u8], SandboxError> {
+            let path = artifacts.join(name);
+            let bytes = std::fs::read(&path)
+                .map_err(|error| SandboxError::Image(format!("cannot read {}: {error}", path.display())))?;
+            Ok(bytes.leak())
+        };
+        let wasm = read("v86.wasm")?;
+        let [kernel, initrd, disk] = FILES.map(|name| read(&format!("image/{name}")));
+        let (kernel, initrd, disk) = (kernel?, initrd?, disk?);
+        let image = Image::new(kernel, initrd, disk, read("image/image.json")?)?;
+        let engine = EngineModule::compile(wasm)
+            .map_err(|error| SandboxError::Image(format!("v86.wasm cannot be compiled: {error}")))?;
+        let hash = |parts: &[&[u8]]| -> [u8; 32] {
+            parts.iter().fold(Sha256::new(), |hasher, part| hasher.chain_update(part)).finalize().into()
+        };
+        Ok(Self {
+            engine,
+            image,
+            memory_limit_bytes: DEFAULT_MEMORY_LIMIT_BYTES,
+            process_limit: None,
+            disk_limit_bytes: None,
+            transport: Transport::default(),
+            identity: SnapshotIdentity {
+                engine: hash(&[wasm]),
+                image: hash(&[kernel, initrd, disk]),
+                ram_bytes: DEFAULT_MEMORY_LIMIT_BYTES,
+            },
+            snapshot: None,
+            allow_read: Vec::new(),
+            allow_write: Vec::new(),
+            kernel_log: false,
+        })
+    }
+}
