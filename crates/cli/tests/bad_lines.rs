@@ -147,7 +147,7 @@ fn fields_that_are_missing_unknown_or_of_the_wrong_type() {
         ("write_file", r#","path":"/tmp/never","content":{}"#, "expected a string"),
         ("write_file", r#","path":"/tmp/never","content":"","encoding":"utf-8""#, "utf-8"),
         ("write_file", r#","path":"/tmp/never","content":"","mode":420"#, "expected a string"),
-        ("write_file", r#","path":"/tmp/never","content":"","append":true"#, "unknown field `append`"),
+        ("write_file", r#","path":"/tmp/never","content":"","appendix":true"#, "unknown field `appendix`"),
         ("read_file", r#""#, "missing field `path`"),
         ("read_file", r#","path":"/etc/passwd","encoding":1"#, "expected a string"),
         ("read_file", r#","path":"/etc/passwd","mode":"0644""#, "unknown field `mode`"),

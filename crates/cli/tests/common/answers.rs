@@ -57,9 +57,12 @@ macro_rules! answer {
 }
 
 mod files;
+mod processes;
 
 #[allow(unused_imports, reason = "each test program uses its own part of this")]
 pub use files::*;
+#[allow(unused_imports, reason = "each test program uses its own part of this")]
+pub use processes::*;
 
 answer!(
     /// To a command that ran.
@@ -255,7 +258,9 @@ pub enum ErrorCode {
 
 // Fields that say nothing are left out, never written as null, false, zero or "text".
 
-fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub(super) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 

@@ -5,14 +5,16 @@
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 
 mod answers;
+mod events;
 mod input;
 pub mod kept;
+pub mod schema;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{LazyLock, Mutex, MutexGuard, Once};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, Once};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -37,6 +39,10 @@ pub struct Session {
     lines: Receiver<Vec<u8>>,
     stderr: File,
     requests: u64,
+    /// Lines that came before one that was waited for.
+    kept: Vec<String>,
+    /// Whether its output is read.
+    gate: Arc<(Mutex<bool>, Condvar)>,
 }
 
 /// How a process of the program ended.
@@ -67,17 +73,21 @@ impl Session {
         let input = Input::new(child.stdin.take().expect("its standard input"));
         let stdout = child.stdout.take().expect("its standard output");
         let (sender, lines) = channel();
+        let gate = Arc::new((Mutex::new(true), Condvar::new()));
+        let open = Arc::clone(&gate);
         std::thread::spawn(move || {
             let mut stdout = BufReader::with_capacity(1 << 20, stdout);
             loop {
                 let mut line = Vec::new();
+                let is_open = open.0.lock().expect("nobody panics with it");
+                drop(open.1.wait_while(is_open, |is_open| !*is_open));
                 let length = stdout.read_until(b'\n', &mut line).expect("its output can be read");
                 if length == 0 || sender.send(line).is_err() {
                     break;
                 }
             }
         });
-        Self { child, input: Some(input), lines, stderr, requests: 0 }
+        Self { child, input: Some(input), lines, stderr, requests: 0, kept: Vec::new(), gate }
     }
 
     /// Sends bytes as they are.

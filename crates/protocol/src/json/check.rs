@@ -57,7 +57,7 @@ pub(super) fn check(request: &Request) -> Checked {
         Request::ProcessRead(read) => milliseconds("wait_ms", read.wait_ms, 0),
         Request::ProcessSignal(request) if signal_number(&request.signal).is_none() => {
             Err(invalid_request(format!(
-                "`signal`: there is no signal {:?}: give a name such as \"SIGTERM\" or a number from 1 to 64",
+                "`signal`: there is no signal {:?}: give a name such as \"SIGTERM\" or a number from 1 to 31",
                 request.signal
             )))
         }
@@ -148,7 +148,10 @@ fn process_options(options: &ProcessOptions) -> Checked {
     options.cpu_time_limit_ms.map_or(Ok(()), |limit| milliseconds("cpu_time_limit_ms", limit, 1))?;
     output_limit(options.max_output_bytes)?;
     environment(&options.env)?;
-    options.user.as_deref().map_or(Ok(()), |user| no_nul("user", user))?;
+    if let Some(user) = &options.user {
+        name("user", user)?;
+        no_nul("user", user)?;
+    }
     options.pty.map_or(Ok(()), terminal)?;
     options.cwd.as_deref().map_or(Ok(()), |cwd| path("cwd", cwd))
 }

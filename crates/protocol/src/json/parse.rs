@@ -107,7 +107,18 @@ fn parse_request(mut object: Map<String, Value>) -> ParsedLine {
         (Some(_), _, Some(error)) => Err(error),
         (Some(kind), _, None) => typed_request(kind, object),
     };
+    let request = request.map_err(|error| RequestError { message: shorten(error.message), ..error });
     ParsedLine { kind, id, sandbox, concurrent: concurrent.unwrap_or(false), request }
+}
+
+/// What is wrong may quote what was sent, which may be long.
+fn shorten(mut message: String) -> String {
+    const LONGEST: usize = 4000;
+    if message.len() > LONGEST {
+        message.truncate(message.floor_char_boundary(LONGEST));
+        message.push('…');
+    }
+    message
 }
 
 /// What was read, and what was wrong.
@@ -161,6 +172,10 @@ fn unknown_field_hint(message: &str) -> Option<String> {
 /// What `word` was probably meant to be.
 fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
     const LIKE_ENOUGH: f64 = 0.7;
+    const LONGEST: usize = 100;
+    if word.len() > LONGEST {
+        return None;
+    }
     let plain = |text: &str| text.to_lowercase().replace(['_', '-'], "");
     let word = plain(word);
     candidates

@@ -52,8 +52,10 @@ impl EventLog {
         self.last_seq += 1;
         self.bytes += size(&change);
         self.events.push_back((self.last_seq, change));
+        // How it ended stays, whatever the limit: whoever reads on must find the end.
         while self.bytes > self.limit
-            && let Some((_, oldest)) = self.events.pop_front()
+            && let Some((_, oldest)) =
+                self.events.pop_front_if(|(_, oldest)| !matches!(oldest, Change::Exited { .. }))
         {
             self.bytes -= size(&oldest);
         }
@@ -98,6 +100,11 @@ impl EventLog {
             found.push(event);
         }
         (found, gap)
+    }
+
+    /// The beginning of a character whose rest is still to come.
+    pub(crate) fn kept_back(&self, stream: Stream) -> &[u8] {
+        &self.split[stream as usize]
     }
 
     /// The number of the latest event.

@@ -252,6 +252,8 @@ impl Processes {
                 process.give_credit(context.channel);
                 if process.record.uncredited >= CREDIT_PORTION {
                     at(now + LOOK_FOR_ROOM);
+                    // Its end comes behind its output, so it is not late as long as nobody takes that.
+                    process.deadline = process.deadline.map(|deadline| deadline.max(now + GRACE));
                 }
             }
         }
@@ -268,13 +270,7 @@ impl Processes {
     /// Stops what the request `target` started, and its waits.
     pub(crate) fn cancel(&mut self, target: &RequestId, context: &mut Context) {
         for process in self.table.values_mut() {
-            process.waiters.retain(|waiter| {
-                let keep = waiter.ticket.id.as_ref() != Some(target);
-                if !keep {
-                    context.answers.push((waiter.ticket.clone(), cancelled().into()));
-                }
-                keep
-            });
+            process.cancel_waiters(target, context.answers);
             if process.ticket.as_ref().is_some_and(|ticket| ticket.id.as_ref() == Some(target)) {
                 process.cancelled = true;
                 context.channel.send(&HostToAgent::Cancel { op: process.record.op() });
@@ -307,6 +303,11 @@ impl Processes {
         }
     }
 
+    /// Whether the process of a session is stopped until there is room for its output.
+    pub(crate) fn is_held_back(&self, number: u64) -> bool {
+        self.table.get(&number).is_some_and(|process| process.record.uncredited >= CREDIT_PORTION)
+    }
+
     /// Says who must have room for more output of a session's process.
     pub(crate) fn gate(&mut self, number: u64, ticket: Option<Ticket>) {
         if let Some(process) = self.table.get_mut(&number) {
@@ -337,10 +338,13 @@ impl Processes {
     }
 
     pub(crate) fn wait_log(&mut self, request: &WaitLog, ticket: Ticket, context: &mut Context) {
-        let search = match LogSearch::new(&request.pattern) {
+        let mut search = match LogSearch::new(&request.pattern) {
             Ok(search) => Box::new(search),
             Err(failure) => return context.answers.push((ticket, failure.into())),
         };
+        if let Ok(process) = self.find(&request.process_id) {
+            search.look_back(&process.record);
+        }
         let deadline = Some(deadline_in(request.time_limit_ms.unwrap_or(DEFAULT_TIME_LIMIT_MS)));
         let waiter = Waiter { ticket, deadline, goal: Goal::Line { search } };
         self.wait_for(&request.process_id, waiter, context);
@@ -496,6 +500,11 @@ impl Process {
 
     fn output(&mut self, stream: agent::Stream, data: &[u8]) {
         self.record.output(stream).push(data);
+        for waiter in &mut self.waiters {
+            if let Goal::Line { search } = &mut waiter.goal {
+                search.look_at(stream, data);
+            }
+        }
         if (self.record.background || self.stream.is_some())
             && let Some((seq, change)) = self.record.log.push_output(stream, data)
         {
@@ -530,6 +539,28 @@ impl Process {
             let event = tell(seq, change, self.record.encoding());
             let process_id = Some(self.record.id());
             stream.event(EventBody::Process(AddressedProcessEvent { process_id, event }));
+        }
+    }
+
+    /// Nobody waits any more who is called `target`. What is written to standard input and was not sent is taken back.
+    fn cancel_waiters(&mut self, target: &RequestId, answers: &mut Answers) {
+        let (stopped, kept): (Vec<Waiter>, Vec<Waiter>) = std::mem::take(&mut self.waiters)
+            .into_iter()
+            .partition(|waiter| waiter.ticket.id.as_ref() == Some(target));
+        self.waiters = kept;
+        // From the last one, so that what others wait for stays true.
+        for waiter in stopped.into_iter().rev() {
+            if let Goal::Written { until: end, size } = waiter.goal {
+                let taken = self.record.stdin.take_back(end, size);
+                for other in &mut self.waiters {
+                    if let Goal::Written { until, .. } = &mut other.goal
+                        && *until > end
+                    {
+                        *until -= taken;
+                    }
+                }
+            }
+            answers.push((waiter.ticket, cancelled().into()));
         }
     }
 

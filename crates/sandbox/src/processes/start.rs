@@ -15,6 +15,8 @@ use crate::output;
 const LONGEST_ARGUMENT: usize = (128 << 10) - 1;
 /// All of environment and arguments must fit into one frame and into the guest's limits.
 const LARGEST_ENVIRONMENT: usize = 512 << 10;
+/// Standard input that goes with them in the same frame.
+const LARGEST_INLINE: usize = MAX_DATA - LARGEST_ENVIRONMENT - LONGEST_ARGUMENT - (64 << 10);
 /// Output may wait this long for more of it: fewer frames, and nobody looks at it before the end.
 const OUTPUT_DELAY_MS: u16 = 50;
 /// The same when somebody looks at it.
@@ -99,7 +101,7 @@ impl Start {
             return Ok((None, Stdin::new(bytes, true)));
         }
         // An empty text is a pipe with nothing in it, which only `[ -p /dev/stdin ]` tells from `/dev/null`.
-        if absent || bytes.len() <= MAX_DATA / 2 {
+        if absent || bytes.len() <= LARGEST_INLINE {
             return Ok((Some(bytes), Stdin::closed()));
         }
         Ok((None, Stdin::new(bytes, false)))

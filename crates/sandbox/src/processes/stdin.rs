@@ -8,6 +8,9 @@ use crate::channel::Channel;
 /// Bytes a frame carries: large enough to be cheap, small enough to share the window.
 const PIECE: usize = 64 << 10;
 
+/// Bytes that were sent are cleared away when there are so many of them.
+const MOST_SENT: usize = 1 << 20;
+
 /// The standard input of a process as the host sees it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Stdin {
@@ -61,6 +64,16 @@ impl Stdin {
         Some(self.total_given)
     }
 
+    /// Takes back what was given last up to `until`, `size` bytes of it, as far as it was not sent; how much that is.
+    pub(crate) fn take_back(&mut self, until: u64, size: u64) -> u64 {
+        let from = (until - size).max(self.total_sent);
+        let Some(length) = until.checked_sub(from) else { return 0 };
+        let start = self.sent + (from - self.total_sent) as usize;
+        self.waiting.drain(start..start + length as usize);
+        self.total_given -= length;
+        length
+    }
+
     /// No more will be given; `false` if it was not open.
     pub(crate) fn close(&mut self) -> bool {
         std::mem::replace(&mut self.open, false)
@@ -89,6 +102,10 @@ impl Stdin {
             self.credit -= length;
             self.total_sent += length as u64;
         }
+        if self.sent >= MOST_SENT {
+            self.waiting.drain(..self.sent);
+            self.sent = 0;
+        }
         if self.sent == self.waiting.len() {
             self.waiting = Vec::new();
             self.sent = 0;
@@ -103,6 +120,25 @@ impl Stdin {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_not_sent_can_be_taken_back() {
+        let mut channel = Channel::default();
+        let op = OperationId(1);
+        let window = u64::from(INITIAL_WINDOW);
+        let mut stdin = Stdin::new(vec![1; INITIAL_WINDOW as usize - 2], true);
+        let first = stdin.give(b"abcd").expect("open");
+        let second = stdin.give(b"efg").expect("open");
+        stdin.send(op, &mut channel);
+        assert_eq!((stdin.total_sent(), first, second), (window, window + 2, window + 5));
+        assert_eq!(stdin.take_back(first, 4), 2);
+        assert_eq!(stdin.waiting[stdin.sent..], *b"efg");
+        assert_eq!(stdin.take_back(window, 2), 0);
+        stdin.add_credit(MOST_SENT as u32 * 2);
+        stdin.give(&vec![2; MOST_SENT]);
+        stdin.send(op, &mut channel);
+        assert_eq!((stdin.total_sent(), stdin.waiting.len()), (stdin.total_given, 0));
+    }
 
     #[test]
     fn nothing_is_sent_beyond_the_credit_and_the_end_comes_last() {

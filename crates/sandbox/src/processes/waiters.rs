@@ -62,7 +62,7 @@ impl Waiter {
                 )
             }
             Goal::Line { search } => {
-                if let Some(line) = search.advance(record) {
+                if let Some(line) = search.found.take() {
                     let duration_ms = search.started.elapsed().as_millis() as u64;
                     return Some(LogFound { process_id: record.id(), line, duration_ms }.into());
                 }
@@ -99,12 +99,13 @@ impl Waiter {
 /// Bytes of a line that are looked at.
 const LONGEST_LINE: usize = 64 << 10;
 
-/// A search through the lines of a log, as they come.
+/// A search through lines of output, as they come.
 pub(crate) struct LogSearch {
     pattern: Regex,
     started: Instant,
-    seen: u64,
     lines: [Vec<u8>; 2],
+    /// The line that matches.
+    found: Option<String>,
 }
 
 impl LogSearch {
@@ -114,36 +115,38 @@ impl LogSearch {
         let pattern = Regex::new(pattern).map_err(|error| {
             Failure::new(ErrorCode::InvalidPattern, format!("`pattern` is no regular expression: {error}"))
         })?;
-        Ok(Self { pattern, started: Instant::now(), seen: 0, lines: Default::default() })
+        Ok(Self { pattern, started: Instant::now(), lines: Default::default(), found: None })
     }
 
-    /// Looks at what is new; the line that matches. A line need not be complete to match.
-    fn advance(&mut self, record: &Record) -> Option<String> {
-        let (events, _) = record.log.after(self.seen, usize::MAX);
-        for (seq, change) in events {
-            self.seen = *seq;
-            let Change::Output { stream, data } = change else { continue };
-            if let Some(line) = self.look_at(*stream, data) {
-                return Some(line);
+    /// Looks at what is still known of earlier output.
+    pub(crate) fn look_back(&mut self, record: &Record) {
+        for (_, change) in record.log.after(0, usize::MAX).0 {
+            if let Change::Output { stream, data } = change {
+                self.look_at(*stream, data);
             }
         }
-        None
+        // The beginning of a character, which the log keeps back until it is whole.
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            self.lines[stream as usize].extend_from_slice(record.log.kept_back(stream));
+        }
     }
 
-    fn look_at(&mut self, stream: Stream, data: &[u8]) -> Option<String> {
+    /// Looks at more output. A line need not be complete to match.
+    pub(crate) fn look_at(&mut self, stream: Stream, data: &[u8]) {
         let line = &mut self.lines[stream as usize];
         let mut pieces = data.split(|byte| *byte == b'\n').peekable();
-        while let Some(piece) = pieces.next() {
+        while self.found.is_none()
+            && let Some(piece) = pieces.next()
+        {
             line.extend_from_slice(&piece[..piece.len().min(LONGEST_LINE.saturating_sub(line.len()))]);
             let text = line.strip_suffix(b"\r").unwrap_or(line);
             if self.pattern.is_match(text) {
-                return Some(String::from_utf8_lossy(text).into_owned());
+                self.found = Some(String::from_utf8_lossy(text).into_owned());
             }
             if pieces.peek().is_some() {
                 line.clear();
             }
         }
-        None
     }
 }
 
@@ -154,10 +157,14 @@ mod tests {
     #[test]
     fn lines_are_found_across_pieces() {
         let mut search = LogSearch::new("^listening on [0-9]+$").expect("a pattern");
-        assert_eq!(search.look_at(Stream::Stdout, b"starting\nliste"), None);
-        assert_eq!(search.look_at(Stream::Stderr, b"ning on 80"), None);
-        assert_eq!(search.look_at(Stream::Stdout, b"ning on "), None);
-        assert_eq!(search.look_at(Stream::Stdout, b"80\r\nnext"), Some("listening on 80".into()));
+        let mut look_at = |stream, data: &[u8]| {
+            search.look_at(stream, data);
+            search.found.take()
+        };
+        assert_eq!(look_at(Stream::Stdout, b"starting\nliste"), None);
+        assert_eq!(look_at(Stream::Stderr, b"ning on 80"), None);
+        assert_eq!(look_at(Stream::Stdout, b"ning on "), None);
+        assert_eq!(look_at(Stream::Stdout, b"80\r\nnext"), Some("listening on 80".into()));
         let error = LogSearch::new("(").err().expect("no pattern");
         assert_eq!(error.error_code, ErrorCode::InvalidPattern);
     }

@@ -47,8 +47,8 @@ pub(super) struct Command {
     pub(super) deadline: Instant,
     timed_out: bool,
     cancelled: bool,
-    /// It could not even be given to the session.
-    pub(super) failure: Option<Failure>,
+    /// Why it comes to nothing.
+    failure: Option<Failure>,
 }
 
 /// What the interpreter says about a piece of code.
@@ -99,7 +99,7 @@ impl Command {
     pub(super) fn output(&mut self, stream: Stream, scanner: &mut Scanner, data: &[u8]) {
         if self.payloads[stream as usize].is_some() {
             // The command is done on this stream; what follows waits for the next.
-            return;
+            return scanner.keep(data);
         }
         let (output, payload) = scanner.feed(data);
         self.outputs[stream as usize].push(&output);
@@ -137,6 +137,10 @@ impl Command {
 
     /// The answer: it is done, or its session has ended.
     pub(super) fn finish(mut self, end: Option<SessionEnd>) -> (Ticket, Outcome) {
+        if let Some(failure) = end.as_ref().and_then(|end| end.failure.clone()) {
+            // The session could not even be started.
+            return (self.ticket, failure.into());
+        }
         let asked = self.wanted.encoding;
         let report = self.report();
         let exit_code = end.as_ref().map_or(report.exit_code, |end| end.exit_code);
@@ -144,8 +148,7 @@ impl Command {
         let seq = self.log.push(change.clone());
         self.send_event(seq, &change);
         let [stdout, stderr] = [&self.outputs[0], &self.outputs[1]].map(|output| output.encode(asked));
-        let failure = self.failure.take().or_else(|| end.as_ref().and_then(|end| end.failure.clone()));
-        if let Some(failure) = failure.or_else(|| self.cancelled.then(cancelled)) {
+        if let Some(failure) = self.failure.take().or_else(|| self.cancelled.then(cancelled)) {
             let failure = Failure {
                 stdout: Some(stdout.text),
                 stderr: Some(stderr.text),
@@ -201,6 +204,11 @@ impl Command {
             .into()
         };
         (self.ticket, outcome)
+    }
+
+    /// The answer when it could not be given to the session.
+    pub(super) fn refuse(self, failure: Failure) -> (Ticket, Outcome) {
+        (self.ticket, failure.into())
     }
 
     /// The answer when the machine is gone or replaced.

@@ -26,6 +26,8 @@ use scanner::Scanner;
 
 /// How long an interpreter may take to stop when it is interrupted.
 const TIME_TO_STOP: Duration = Duration::from_secs(1);
+/// The largest script that goes into one frame, with room for its directory, and the largest standard input.
+const LARGEST_SCRIPT: usize = MAX_DATA - (20 << 10);
 /// The context of `run_code` if none is named.
 const DEFAULT_CONTEXT: &str = "default";
 
@@ -43,6 +45,8 @@ pub(crate) struct KeptSession {
     key: SessionKey,
     number: u64,
     nonce: String,
+    /// What was written since its last command.
+    between: [Vec<u8>; 2],
 }
 
 struct Session {
@@ -50,6 +54,8 @@ struct Session {
     nonce: String,
     scanners: [Scanner; 2],
     command: Option<Command>,
+    /// What a shell is told when its script has been written: if that fails, the script of an earlier command is there.
+    line: String,
     closing: Vec<Ticket>,
 }
 
@@ -133,9 +139,13 @@ impl Sessions {
         processes: &mut Processes,
         context: &mut Context,
     ) -> Result<(), Failure> {
-        if wanted.code.len() + options.stdin.as_ref().map_or(0, String::len) > MAX_DATA - 4096 {
-            let message =
-                format!("a session takes at most {} bytes of code and `stdin`: write files", MAX_DATA - 4096);
+        let variables: usize = options.env.iter().map(|(name, value)| name.len() + value.len() + 32).sum();
+        let quotes: usize = options.env.values().map(|value| 3 * value.matches('\'').count()).sum();
+        let stdin = options.stdin.as_ref().map_or(0, String::len);
+        if wanted.code.len() + variables + quotes > LARGEST_SCRIPT || stdin > LARGEST_SCRIPT {
+            let message = format!(
+                "a session takes at most {LARGEST_SCRIPT} bytes of code with `env`, and of `stdin`: write files"
+            );
             return Err(Failure::new(ErrorCode::TooLarge, message));
         }
         let is_bash = key.language.is_none_or(|language| language == Language::Bash);
@@ -158,20 +168,20 @@ impl Sessions {
                 let message = format!("{name:?} is no name for a variable of the shell");
                 return Err(Failure::new(ErrorCode::InvalidRequest, message));
             }
+            let stdin =
+                options.stdin.map(|text| decode("stdin", text, options.stdin_encoding)).transpose()?;
             let code = script::bash_script(&wanted.code, cwd.as_deref(), &env);
             let path = format!("{DIRECTORY}/session-{}", session.number);
             self.writes.insert(write_file(&path, code.as_bytes(), context.channel), key.clone());
-            let stdin = match options.stdin {
-                Some(text) => {
+            let stdin = match stdin {
+                Some(bytes) => {
                     let path = format!("{path}-stdin");
-                    let bytes = decode("stdin", text, options.stdin_encoding)?;
                     self.writes.insert(write_file(&path, &bytes, context.channel), key);
                     Some(path)
                 }
                 None => None,
             };
-            let line = script::bash_line(&path, stdin.as_deref());
-            processes.write(session.number, line.as_bytes(), context.channel);
+            session.line = script::bash_line(&path, stdin.as_deref());
         } else {
             processes.write(session.number, format!("{}\n", wanted.code.len()).as_bytes(), context.channel);
             processes.write(session.number, wanted.code.as_bytes(), context.channel);
@@ -195,12 +205,24 @@ impl Sessions {
     }
 
     /// Takes a frame about a script that is being written.
-    pub(crate) fn on_frame(&mut self, op: OperationId, frame: AgentToHost<'_>) {
+    pub(crate) fn on_frame(
+        &mut self,
+        op: OperationId,
+        frame: AgentToHost<'_>,
+        processes: &mut Processes,
+        context: &mut Context,
+    ) {
         let Some(key) = self.writes.remove(&op) else { return };
-        if let (AgentToHost::Failed(failure), Some(session)) = (frame, self.table.get_mut(&key))
-            && let Some(command) = &mut session.command
-        {
-            command.failure = Some(agent_failure(failure));
+        let Some(session) = self.table.get_mut(&key) else { return };
+        if let AgentToHost::Failed(failure) = frame {
+            self.writes.retain(|_, other| *other != key);
+            session.line.clear();
+            context
+                .answers
+                .extend(session.command.take().map(|command| command.refuse(agent_failure(failure))));
+        } else if !self.writes.values().any(|other| *other == key) {
+            let line = std::mem::take(&mut session.line);
+            processes.write(session.number, line.as_bytes(), context.channel);
         }
     }
 
@@ -228,6 +250,7 @@ impl Sessions {
             }
             SessionNews::Ended { failure, exit_code } => {
                 let Some(session) = self.table.remove(key) else { return };
+                self.writes.retain(|_, other| other != key);
                 answers.extend(session.closing.into_iter().map(|ticket| (ticket, Done {}.into())));
                 if let Some(command) = session.command {
                     answers.push(command.finish(Some(SessionEnd { exit_code, failure })));
@@ -250,6 +273,10 @@ impl Sessions {
             }
             if command.phase == Phase::Running {
                 command.time_is_over();
+            }
+            if command.phase == Phase::Killed && processes.is_held_back(session.number) {
+                // Its end comes behind its output, for which there is no room.
+                command.deadline = now + GRACE;
             }
             stop(key, session.number, command, now, processes, channel);
         }
@@ -336,6 +363,7 @@ impl Sessions {
             key: key.clone(),
             number: session.number,
             nonce: session.nonce.clone(),
+            between: [0, 1].map(|stream: usize| session.scanners[stream].held().to_vec()),
         })
         .collect()
     }
@@ -349,7 +377,14 @@ impl Sessions {
 
     /// The sessions of a snapshot.
     pub(crate) fn restore(kept: Vec<KeptSession>) -> Self {
-        let table = kept.into_iter().map(|kept| (kept.key, Session::new(kept.number, kept.nonce))).collect();
+        let mut table = BTreeMap::new();
+        for kept in kept {
+            let mut session = Session::new(kept.number, kept.nonce);
+            for (scanner, between) in session.scanners.iter_mut().zip(&kept.between) {
+                scanner.keep(between);
+            }
+            table.insert(kept.key, session);
+        }
         Self { table, writes: BTreeMap::new() }
     }
 }
@@ -357,7 +392,7 @@ impl Sessions {
 impl Session {
     fn new(number: u64, nonce: String) -> Self {
         let scanners = [Scanner::new(&nonce), Scanner::new(&nonce)];
-        Self { number, nonce, scanners, command: None, closing: Vec::new() }
+        Self { number, nonce, scanners, command: None, line: String::new(), closing: Vec::new() }
     }
 }
 

@@ -19,6 +19,10 @@ def _run():
     space = module.__dict__
     LONGEST_RESULT = 1 << 20
 
+    # Text that can be told: not without bound, and without half characters.
+    def clean(text):
+        return text[:LONGEST_RESULT].encode("utf-8", "backslashreplace").decode()
+
     def write_all(fd, data):
         while data:
             data = data[os.write(fd, data):]
@@ -37,7 +41,7 @@ def _run():
         if value is None:
             return None
         space["_"] = value
-        return repr(value)[:LONGEST_RESULT]
+        return clean(repr(value))
 
     number = 0
     while True:
@@ -47,6 +51,9 @@ def _run():
             return
         source = control.read(int(header)).decode("utf-8", "surrogateescape")
         number += 1
+        if getattr(sys.stdin, "closed", True):
+            # Python's exit() does that.
+            sys.stdin = open(0, closefd=False)
         answer = {"exit_code": 0}
         try:
             try:
@@ -70,7 +77,7 @@ def _run():
             except BaseException as other:
                 text, message = f"{kind.__name__} (and {type(other).__name__} when it was printed)\n", ""
             answer["exit_code"] = 1
-            answer["exception"] = {"name": kind.__name__, "message": message, "traceback": text}
+            answer["exception"] = {"name": clean(kind.__name__), "message": clean(message), "traceback": clean(text)}
             try:
                 sys.stderr.write(text)
             except BaseException:

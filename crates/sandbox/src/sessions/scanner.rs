@@ -6,7 +6,7 @@
 /// ASCII's record separator.
 const MARK: u8 = 0x1E;
 /// The longest payload; a longer one is no payload.
-const LONGEST_PAYLOAD: usize = 8 << 20;
+const LONGEST_PAYLOAD: usize = 32 << 20;
 
 /// Bytes kept of what is written between two commands.
 const MOST_KEPT: usize = 64 << 10;
@@ -54,6 +54,11 @@ impl Scanner {
             }
         }
         (std::mem::take(&mut self.held), None)
+    }
+
+    /// Bytes that wait.
+    pub(super) fn held(&self) -> &[u8] {
+        &self.held
     }
 
     /// Keeps bytes that nobody waits for, for the next command.

@@ -345,7 +345,8 @@ impl Routes<'_> {
                 self.sessions.on_news(&key, news, self.answers);
             }
         } else if self.sessions.has(op) {
-            self.sessions.on_frame(op, frame);
+            let mut context = Context { channel, answers: self.answers };
+            self.sessions.on_frame(op, frame, self.processes, &mut context);
         } else if self.watches.has(op) {
             self.watches.on_frame(op, frame, channel, self.answers);
         } else if let Some(mut current) = self.operations.remove(&op) {

@@ -121,8 +121,8 @@ starts_a_program! {
         /// The command, as one types it; up to 128 KiB.
         pub command: String,
         /// Run it in the shell of this name, which lives on: directory, variables and functions persist
-        /// from one command to the next. The first command starts the shell; then `user`, `clear_env` and `pty`
-        /// can be given, later not. `cwd` and `env` change the shell's state. A command that runs too long
+        /// from one command to the next. The first command starts the shell; then `user` and `clear_env`
+        /// can be given, later not. `background`, `pty`, `open_stdin` and `cpu_time_limit_ms` cannot. `cwd` and `env` change the shell's state. A command that runs too long
         /// ends the shell.
         #[serde(default)]
         pub session: Option<String>,
@@ -263,7 +263,7 @@ pub struct ProcessCloseStdin {
 pub struct ProcessSignal {
     /// The process.
     pub process_id: String,
-    /// A name such as `"SIGTERM"` or `"TERM"`, or a number from 1 to 64; `"SIGTERM"` if absent.
+    /// A name such as `"SIGTERM"` or `"TERM"`, or a number from 1 to 31; `"SIGTERM"` if absent.
     #[serde(default)]
     pub signal: Signal,
     /// To the process alone, not to its whole process group.
@@ -277,7 +277,7 @@ pub struct ProcessSignal {
 pub enum Signal {
     /// With or without `SIG`.
     Name(String),
-    /// From 1 to 64.
+    /// From 1 to 31.
     Number(u8),
 }
 
