@@ -53,14 +53,3 @@ def s(machine: Sandbox) -> Sandbox:
     """A sandbox in its initial state."""
     machine.reset()
     return machine
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    # Requests that the program does not have yet. Nothing to be done here once it has them.
-    try:
-        return (yield)
-    except InternalError as error:
-        if "is not there yet" in str(error):
-            pytest.skip(str(error))
-        raise

@@ -85,7 +85,6 @@ def test_200_in_flight() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.xfail(raises=w.LimitReachedError, reason="the program opens more files than it may, below its own limit")
 @in_sandbox
 async def test_200_at_the_same_time(s: AsyncSandbox) -> None:
     results = await asyncio.gather(*(s.run(f"echo {i}", timeout=LONG) for i in range(200)))

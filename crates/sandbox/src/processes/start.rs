@@ -24,6 +24,16 @@ const STREAM_DELAY_MS: u16 = 20;
 /// Default of `max_output_bytes` in the background.
 const BACKGROUND_OUTPUT_BYTES: u64 = 1 << 20;
 
+/// What goes with the first frame of standard input.
+enum Early {
+    /// There is none.
+    Nothing,
+    /// All of it.
+    All(Vec<u8>),
+    /// Nothing, it comes later.
+    Later,
+}
+
 /// A program to be started.
 pub(crate) struct Start {
     pub(crate) argv: Vec<String>,
@@ -78,9 +88,9 @@ impl Start {
             cwd: options.cwd.as_deref().map(Bytes::from),
             user: options.user.as_deref().map(Bytes::from),
             stdin: match &inline {
-                Some(bytes) if bytes.is_empty() => agent::Stdin::Null,
-                Some(bytes) => agent::Stdin::Inline(bytes.as_slice().into()),
-                None => agent::Stdin::Stream,
+                Early::Nothing => agent::Stdin::Null,
+                Early::All(bytes) => agent::Stdin::Inline(bytes.as_slice().into()),
+                Early::Later => agent::Stdin::Stream,
             },
             time_limit_ms: time_limit_ms.map(milliseconds),
             cpu_time_limit_ms: options.cpu_time_limit_ms.map(milliseconds),
@@ -92,19 +102,17 @@ impl Start {
     }
 
     /// What goes with the first frame, and what comes later.
-    fn take_stdin(&mut self) -> Result<(Option<Vec<u8>>, Stdin), Failure> {
+    fn take_stdin(&mut self) -> Result<(Early, Stdin), Failure> {
         let given = self.options.stdin.take();
         let open = self.options.open_stdin || self.options.pty.is_some();
-        let absent = given.is_none();
+        if given.is_none() && !open {
+            return Ok((Early::Nothing, Stdin::closed()));
+        }
         let bytes = decode("stdin", given.unwrap_or_default(), self.options.stdin_encoding)?;
-        if open {
-            return Ok((None, Stdin::new(bytes, true)));
+        if open || bytes.len() > LARGEST_INLINE {
+            return Ok((Early::Later, Stdin::new(bytes, open)));
         }
-        // An empty text is a pipe with nothing in it, which only `[ -p /dev/stdin ]` tells from `/dev/null`.
-        if absent || bytes.len() <= LARGEST_INLINE {
-            return Ok((Some(bytes), Stdin::closed()));
-        }
-        Ok((None, Stdin::new(bytes, false)))
+        Ok((Early::All(bytes), Stdin::closed()))
     }
 
     fn check_size(&self) -> Result<(), Failure> {
