@@ -12,6 +12,7 @@ mod exec;
 mod failure;
 mod files;
 mod init;
+mod open_files;
 mod poller;
 mod port;
 mod protect;

@@ -40,6 +40,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     };
     let writable = arguments.writable.and_then(WritableLayer::inherited);
     sys::signals::catch_sigpipe();
+    crate::open_files::raise();
     let shield = Shield::raise();
     sys::signals::raise_priority(NICE);
     let directory = arguments.cgroup.unwrap_or_else(|| PathBuf::from(CGROUP));

@@ -192,6 +192,7 @@ fn last_error() -> Option<Errno> {
 
 fn set_up(plan: &Plan) -> rustix::io::Result<()> {
     rustix::process::setsid()?;
+    crate::open_files::lower();
     let [stdin, stdout, stderr] = plan.stdio;
     if plan.controlling_terminal {
         rustix::process::ioctl_tiocsctty(stdin)?;

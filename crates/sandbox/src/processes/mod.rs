@@ -27,7 +27,7 @@ use crate::output::Output;
 use crate::sessions::SessionKey;
 
 /// Requests for processes that can be open at a time, running or ended in the background.
-pub(crate) const OPEN_PROCESSES: usize = 128;
+pub(crate) const OPEN_PROCESSES: usize = 256;
 /// Of those, how many that have ended are kept.
 const ENDED_KEPT: usize = 64;
 /// Consumed output is reported back in portions of at least this many bytes.

@@ -166,7 +166,7 @@ fn collect(output: &json::ProcessOutput) -> ProcessOutput {
     };
     for event in &output.events {
         match &event.change {
-            ProcessChange::Started { .. } => {}
+            ProcessChange::Started { .. } | ProcessChange::Lost => {}
             ProcessChange::Stdout(piece) => collected.stdout += &lossy(&piece.data, piece.encoding).0,
             ProcessChange::Stderr(piece) => collected.stderr += &lossy(&piece.data, piece.encoding).0,
             ProcessChange::Exited { exit_code, signal, .. } => {
