@@ -158,7 +158,9 @@ fn a_file_is_watched_even_when_it_is_replaced() {
     std::fs::write(watch.path("file"), "x").expect("written");
     assert_eq!(watch.change(), "Modified /file");
     std::fs::rename(watch.path("other"), watch.path("file")).expect("renamed");
-    assert_eq!(watch.change(), "Created /file");
+    // Emptying it and writing to it may be told one by one.
+    let next = std::iter::from_fn(|| Some(watch.change())).find(|change| change != "Modified /file");
+    assert_eq!(next.as_deref(), Some("Created /file"));
     std::fs::remove_file(watch.path("file")).expect("removed");
     assert_eq!(watch.change(), "Deleted /file");
 }

@@ -84,11 +84,20 @@ impl Containment {
     /// Stops every process where it is. Some cannot be stopped at once (one that waits for a `vfork`ed child, for instance);
     /// after `patience` the rest goes on.
     pub fn freeze(&self, patience: Duration) {
+        /// A pause lasts until the next tick of the kernel's clock, so most of the waiting is done by giving way.
         const PAUSE: Duration = Duration::from_micros(200);
+        const WAYS: u32 = 100;
         let Containment::Cgroups(pool) = self else { return };
         let until = Instant::now() + patience;
-        if pool.freeze(true) {
-            while !pool.is_frozen() && Instant::now() < until {
+        if !pool.freeze(true) {
+            return;
+        }
+        let mut given = 0;
+        while !pool.is_frozen() && Instant::now() < until {
+            if given < WAYS {
+                given += 1;
+                rustix::thread::sched_yield();
+            } else {
                 std::thread::sleep(PAUSE);
             }
         }

@@ -85,6 +85,18 @@ fn other_requests_bring_events_too() {
     session.request::<Done>(json!({"type": "unwatch", "watch_id": "w1"}));
 }
 
+/// Sends a request that replaces the machine: `watches` last events come, then the answer.
+fn replaced<T: Answer>(session: &mut Session, request: Value, watches: usize) {
+    let kind = request["type"].as_str().expect("a type").to_owned();
+    let id = session.send(request);
+    for _ in 0..watches {
+        let line = session.next_line().expect("an event");
+        let event: WatchEvent = serde_json::from_str(&line).expect("an event");
+        assert_eq!(event.event, "ended", "{line}");
+    }
+    session.next_answer::<T>(&kind, &id);
+}
+
 #[test]
 fn watches_end_with_the_machine_they_belong_to() {
     let mut session = Session::start();
@@ -94,12 +106,12 @@ fn watches_end_with_the_machine_they_belong_to() {
     session.request::<Checkpointed>(json!({"type": "checkpoint", "name": "during"}));
     let events = events_of(&mut session, "touch /tmp/w/a", 2);
     assert_eq!(shown(&events[0]), "created /tmp/w/a");
-    session.request::<Restored>(json!({"type": "restore", "name": "during"}));
+    replaced::<Restored>(&mut session, json!({"type": "restore", "name": "during"}), 1);
     session.output("touch /tmp/w/b");
     session.refusal(ErrorCode::NotFound, json!({"type": "unwatch", "watch_id": first}));
     let (_, second) = watch(&mut session, "/tmp/w", false);
     assert_ne!(first, second);
-    session.reset();
+    replaced::<ResetDone>(&mut session, json!({"type": "reset"}), 1);
     session.output("mkdir /tmp/w && touch /tmp/w/c");
     session.refusal(ErrorCode::NotFound, json!({"type": "unwatch", "watch_id": second}));
 }
@@ -115,5 +127,5 @@ fn there_are_so_many_watches_and_no_more() {
     watch(&mut session, "/tmp", false);
     let first = events_of(&mut session, "mkdir /tmp/one", 64);
     assert!(first.iter().all(|event| shown(event) == "created /tmp/one/"));
-    session.reset();
+    replaced::<ResetDone>(&mut session, json!({"type": "reset"}), 64);
 }

@@ -54,7 +54,8 @@ impl HostReader {
     /// The next piece, of at most `room` bytes.
     pub(crate) fn next(&mut self, room: usize) -> Result<Piece, Failure> {
         if self.taken == self.rest.len() {
-            self.taken = 0;
+            // Emptied first: where there is no next piece yet, the last one must not come again.
+            (self.rest, self.taken) = (Vec::new(), 0);
             self.rest = match self.pieces.try_recv() {
                 Ok(piece) => piece?,
                 Err(TryRecvError::Empty) => return Ok(Piece::NotYet),

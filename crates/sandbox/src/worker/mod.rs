@@ -228,7 +228,9 @@ impl Worker {
             )));
         }
         if self.processes.is_overdue(now) || self.sessions.is_overdue(now) {
-            return Err(GuestError::Crashed("the guest's agent did not end a process in time".into()));
+            return Err(GuestError::Crashed(
+                "the guest's agent did not answer: it did not end a process in time".into(),
+            ));
         }
         Ok(progress)
     }
