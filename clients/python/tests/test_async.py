@@ -184,11 +184,11 @@ async def test_forks(s: AsyncSandbox) -> None:
 
 @in_sandbox
 async def test_watching(s: AsyncSandbox) -> None:
-    await s.files.mkdir("/work")
-    async with await s.files.watch("/work") as watch:
-        await s.files.mkdir("/work/new")
+    await s.files.mkdir("/proj")
+    async with await s.files.watch("/proj") as watch:
+        await s.files.mkdir("/proj/new")
         async for event in watch:
-            assert (event.event, event.path) == ("created", "/work/new")
+            assert (event.event, event.path) == ("created", "/proj/new")
             break
         assert await watch.next(0) is None
 

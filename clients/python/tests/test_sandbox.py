@@ -322,64 +322,64 @@ def test_files(s: Sandbox) -> None:
 
 
 def test_parts_of_files(s: Sandbox) -> None:
-    s.files.mkdir("/work")
-    s.files.append("/work/deep/log", "one\n", create_parents=True)
-    assert s.files.append("/work/deep/log", "two\n") == 4
-    assert s.files.read_text("/work/deep/log", offset=4) == "two\n"
-    assert s.files.read_bytes("/work/deep/log", offset=2, length=3) == b"e\nt"
+    s.files.mkdir("/proj")
+    s.files.append("/proj/deep/log", "one\n", create_parents=True)
+    assert s.files.append("/proj/deep/log", "two\n") == 4
+    assert s.files.read_text("/proj/deep/log", offset=4) == "two\n"
+    assert s.files.read_bytes("/proj/deep/log", offset=2, length=3) == b"e\nt"
 
 
 def test_directories(s: Sandbox) -> None:
     files = s.files
-    assert files.mkdir("/work/src", create_parents=True, mode=0o750)
-    assert not files.mkdir("/work/src", create_parents=True)
+    assert files.mkdir("/proj/src", create_parents=True, mode=0o750)
+    assert not files.mkdir("/proj/src", create_parents=True)
     with pytest.raises(w.AlreadyExistsError):
-        files.mkdir("/work/src")
-    files.write("/work/src/a", "a")
-    files.symlink("/work/link", "src/a")
-    files.chmod("/work/src/a", 0o755)
-    entry = files.stat("/work/src/a")
+        files.mkdir("/proj/src")
+    files.write("/proj/src/a", "a")
+    files.symlink("/proj/link", "src/a")
+    files.chmod("/proj/src/a", 0o755)
+    entry = files.stat("/proj/src/a")
     assert (entry.name, entry.type, entry.size, entry.mode, entry.owner) == ("a", "file", 1, "0755", "root")
-    assert files.stat("/work/link").type == "file"
-    assert files.stat("/work/link", follow=False).symlink_target == "src/a"
-    assert [entry.path for entry in files.list("/work", depth=2)] == ["/work/link", "/work/src", "/work/src/a"]
-    listing = files.list("/work", max_entries=1)
+    assert files.stat("/proj/link").type == "file"
+    assert files.stat("/proj/link", follow=False).symlink_target == "src/a"
+    assert [entry.path for entry in files.list("/proj", depth=2)] == ["/proj/link", "/proj/src", "/proj/src/a"]
+    listing = files.list("/proj", max_entries=1)
     assert (len(listing), listing.truncated) == (1, True)
-    assert files.copy("/work/src", "/work/copy", recursive=True).size == 1
-    files.rename("/work/copy/a", "/work/copy/b")
-    assert files.exists("/work/copy/b")
-    assert not files.exists("/work/copy/a")
+    assert files.copy("/proj/src", "/proj/copy", recursive=True).size == 1
+    files.rename("/proj/copy/a", "/proj/copy/b")
+    assert files.exists("/proj/copy/b")
+    assert not files.exists("/proj/copy/a")
     with pytest.raises(w.NotEmptyError):
-        files.remove("/work/copy")
-    assert files.remove("/work/copy", recursive=True) == 2
-    assert files.remove("/work/copy", missing_ok=True) == 0
+        files.remove("/proj/copy")
+    assert files.remove("/proj/copy", recursive=True) == 2
+    assert files.remove("/proj/copy", missing_ok=True) == 0
 
 
 def test_find_and_replace(s: Sandbox) -> None:
-    s.files.mkdir("/work")
-    s.files.write("/work/a.py", "one\nold\n")
-    s.files.write("/work/b.txt", "old\n")
-    (match,) = s.files.find("/work", "*.py", entry_type="file")
-    assert match.path == "/work/a.py"
-    lines = [(match.path, match.line_number) for match in s.files.find("/work", content="^old$")]
-    assert lines == [("/work/a.py", 2), ("/work/b.txt", 1)]
-    paths = ["/work/a.py", "/work/b.txt"]
+    s.files.mkdir("/proj")
+    s.files.write("/proj/a.py", "one\nold\n")
+    s.files.write("/proj/b.txt", "old\n")
+    (match,) = s.files.find("/proj", "*.py", entry_type="file")
+    assert match.path == "/proj/a.py"
+    lines = [(match.path, match.line_number) for match in s.files.find("/proj", content="^old$")]
+    assert lines == [("/proj/a.py", 2), ("/proj/b.txt", 1)]
+    paths = ["/proj/a.py", "/proj/b.txt"]
     with pytest.raises(w.MismatchError):
         s.files.replace(paths, "old", "new", expected_replacements=5)
     replaced = s.files.replace(paths, "old", "new")
     assert (replaced.replacements, [file.path for file in replaced.files]) == (2, paths)
-    s.files.replace("/work/a.py", "(o)(ne)", "$2$1", regex=True)
-    assert s.files.read_text("/work/a.py") == "neo\nnew\n"
+    s.files.replace("/proj/a.py", "(o)(ne)", "$2$1", regex=True)
+    assert s.files.read_text("/proj/a.py") == "neo\nnew\n"
 
 
 def test_watch(s: Sandbox) -> None:
-    s.files.mkdir("/work")
-    with s.files.watch("/work", recursive=True) as watch:
-        s.run("mkdir /work/new")
+    s.files.mkdir("/proj")
+    with s.files.watch("/proj", recursive=True) as watch:
+        s.run("mkdir /proj/new")
         event = watch.next(LONG)
         assert event is not None
-        assert (event.event, event.path, event.directory, event.seq) == ("created", "/work/new", True, 1)
-        s.run("rmdir /work/new")
+        assert (event.event, event.path, event.directory, event.seq) == ("created", "/proj/new", True, 1)
+        s.run("rmdir /proj/new")
         assert [event.event for event, _ in zip(watch, range(1))] == ["deleted"]
         assert watch.next(0) is None
     assert list(watch) == []
@@ -390,21 +390,21 @@ def test_upload_and_download(s: Sandbox, tmp_path: Path) -> None:
     (source / "dir").mkdir(parents=True)
     (source / "dir" / "file").write_bytes(b"\x00\xff")
     (source / "link").symlink_to("dir/file")
-    assert s.files.upload("/work", source).size == 2
-    assert s.files.read_bytes("/work/link") == b"\x00\xff"
-    downloaded = s.files.download("/work", tmp_path / "target")
+    assert s.files.upload("/proj", source).size == 2
+    assert s.files.read_bytes("/proj/link") == b"\x00\xff"
+    downloaded = s.files.download("/proj", tmp_path / "target")
     assert downloaded.size == 2
     assert (tmp_path / "target" / "dir" / "file").read_bytes() == b"\x00\xff"
-    archive = s.files.download("/work/dir/file").archive
+    archive = s.files.download("/proj/dir/file").archive
     assert archive is not None
     with tarfile.open(fileobj=io.BytesIO(archive)) as members:
         assert [os.path.basename(name) for name in members.getnames()] == ["file"]
     s.files.upload("/again", archive)
     assert s.files.list("/again").entries[0].size == 2
     with pytest.raises(w.HostError):
-        s.files.upload("/work", host_path=source)
+        s.files.upload("/proj", host_path=source)
     with pytest.raises(w.InvalidRequestError, match="either"):
-        s.files.upload("/work")
+        s.files.upload("/proj")
 
 
 def test_what_comes_out_stays_where_it_belongs(s: Sandbox, tmp_path: Path) -> None:

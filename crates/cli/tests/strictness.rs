@@ -143,11 +143,11 @@ fn faulty(noise: &mut Noise, kinds: &[String], values: &[Value], number: usize) 
     let mut request = smallest(kind);
     request.insert("id".into(), json!(number));
     for (name, _) in request_fields(kind) {
-        if !COMMON.contains(&name.as_str()) && noise.next().expect("endless") % 3 == 0 {
+        if !COMMON.contains(&name.as_str()) && noise.next().expect("endless").is_multiple_of(3) {
             request.insert(name, one(noise, values).clone());
         }
     }
-    if noise.next().expect("endless") % 8 == 0 {
+    if noise.next().expect("endless").is_multiple_of(8) {
         request.insert("async".into(), json!(true));
     }
     let mut has_id = true;
