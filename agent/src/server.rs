@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::event::epoll::EventFlags;
 use rustix::io::Result;
@@ -24,9 +24,6 @@ use crate::{clock, status, sys, tools};
 
 /// Bytes read at once from a pipe or a file.
 const SCRATCH: usize = 64 * 1024;
-
-/// How long processes may take to stand still.
-const TIME_TO_FREEZE: Duration = Duration::from_millis(20);
 
 /// Why the server stopped.
 #[derive(Debug)]
@@ -229,7 +226,7 @@ impl Operations {
                 }
             }
             HostToAgent::Freeze => {
-                self.shared.containment.freeze(TIME_TO_FREEZE);
+                self.shared.containment.freeze();
                 self.shared.sender.send(&AgentToHost::Frozen);
             }
             HostToAgent::Thaw => self.shared.containment.thaw(),

@@ -5,7 +5,7 @@ mod session;
 
 use std::os::fd::BorrowedFd;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::Pid;
 
@@ -81,25 +81,20 @@ impl Containment {
         }
     }
 
-    /// Stops every process where it is. Some cannot be stopped at once (one that waits for a `vfork`ed child, for instance);
-    /// after `patience` the rest goes on.
-    pub fn freeze(&self, patience: Duration) {
-        /// A pause lasts until the next tick of the kernel's clock, so most of the waiting is done by giving way.
-        const PAUSE: Duration = Duration::from_micros(200);
-        const WAYS: u32 = 100;
+    /// Stops every process where it is. There is one processor and the agent has it, so every other process is in the
+    /// kernel, and stops at the latest when it would leave it: none runs on, whether or not all have arrived there. Giving
+    /// way a few times lets most of them arrive, so that nothing is left to do for them later.
+    pub fn freeze(&self) {
+        const WAYS: usize = 8;
         let Containment::Cgroups(pool) = self else { return };
-        let until = Instant::now() + patience;
         if !pool.freeze(true) {
             return;
         }
-        let mut given = 0;
-        while !pool.is_frozen() && Instant::now() < until {
-            if given < WAYS {
-                given += 1;
-                rustix::thread::sched_yield();
-            } else {
-                std::thread::sleep(PAUSE);
+        for _ in 0..WAYS {
+            if pool.is_frozen() {
+                return;
             }
+            rustix::thread::sched_yield();
         }
     }
 

@@ -15,7 +15,7 @@ const BOOT_LIMIT: Duration = Duration::from_secs(120);
 /// An agent that has not finished a frame after this time never will.
 const FRAME_LIMIT: Duration = Duration::from_secs(10);
 /// How long an idle guest that owes the rest of a frame is left alone at most.
-const FRAME_PAUSE: Duration = Duration::from_millis(10);
+const FRAME_PAUSE: Duration = Duration::from_millis(1);
 /// Bytes of host randomness a guest gets when it is up.
 const SEED_BYTES: usize = 64;
 

@@ -133,8 +133,7 @@ pub enum AgentToHost<'a> {
         /// The token of the ping.
         token: u32,
     },
-    /// All processes stand still, or, without control groups or with a process that the kernel does not stop in time, as
-    /// many as do.
+    /// No process runs on, unless there are no control groups.
     Frozen,
     /// The program runs; sent only with [`Exec::announce_start`].
     Started {
