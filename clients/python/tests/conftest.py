@@ -5,11 +5,11 @@ from __future__ import annotations
 import faulthandler
 import os
 import threading
-from typing import Generator, Iterator
+from typing import Iterator
 
 import pytest
 
-from wasm_sandbox import InternalError, Sandbox, find_program
+from wasm_sandbox import Sandbox, find_program
 
 # Nothing here waits for ever; if it does, everything is a failure, with a look at where it stood.
 HANGS_AFTER = 600

@@ -380,7 +380,7 @@ def test_watch(s: Sandbox) -> None:
         assert event is not None
         assert (event.event, event.path, event.directory, event.seq) == ("created", "/proj/new", True, 1)
         s.run("rmdir /proj/new")
-        assert [event.event for event, _ in zip(watch, range(1))] == ["deleted"]
+        assert [event.event for _, event in zip(range(1), watch)] == ["deleted"]
         assert watch.next(0) is None
     assert list(watch) == []
 

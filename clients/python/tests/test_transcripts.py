@@ -11,8 +11,6 @@ from typing import Any, Dict, List
 
 import pytest
 
-from wasm_sandbox import InternalError
-
 TRANSCRIPTS = Path(__file__).resolve().parents[3] / "tests" / "transcripts"
 FILES = sorted(TRANSCRIPTS.glob("*.jsonl"))
 GIVE_UP_AFTER = 300
