@@ -1,6 +1,7 @@
 //! Who asked, and how to reach them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use wasm_sandbox_protocol::json::{Event, EventBody, EventTag, Outcome, RequestId, Response};
 
@@ -21,6 +22,9 @@ pub trait Client: Send + Sync {
         true
     }
 }
+
+/// Between two looks whether a client that had no room for events has some again.
+pub(crate) const LOOK_FOR_ROOM: Duration = Duration::from_millis(5);
 
 /// A request's claim to an answer.
 #[derive(Clone)]

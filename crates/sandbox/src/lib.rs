@@ -63,6 +63,7 @@
 mod channel;
 mod client;
 mod config;
+mod content;
 mod error;
 mod fleet;
 mod guest;

@@ -24,15 +24,13 @@ use wasm_sandbox_protocol::json::{
 };
 
 use crate::channel::Channel;
-use crate::client::{Answers, Ticket};
+use crate::client::{Answers, LOOK_FOR_ROOM, Ticket};
 use crate::operation::agent_failure;
 
 /// Watches that can be there at a time; each is a process of the guest.
 const MOST_WATCHES: usize = 64;
 /// How long a watch may take to begin; a tree of many directories takes its time.
 const START_LIMIT: Duration = Duration::from_secs(60);
-/// Between two looks whether the client has room for more events.
-const LOOK_FOR_ROOM: Duration = Duration::from_millis(5);
 
 /// Where a watch is in its life.
 #[derive(Clone, Copy, Debug, PartialEq)]

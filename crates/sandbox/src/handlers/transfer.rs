@@ -4,11 +4,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use wasm_sandbox_protocol::agent::{FileReply, FileRequest, PackForm, Summary};
 use wasm_sandbox_protocol::json::{
-    DEFAULT_TIME_LIMIT_MS, Download, Downloaded, ErrorCode, Failure, Outcome, Upload, Uploaded,
+    DEFAULT_TIME_LIMIT_MS, Download, Downloaded, Encoding, ErrorCode, Failure, Outcome, Upload, Uploaded,
 };
 
 use super::task::{Input, Task};
 use crate::config::SandboxConfig;
+use crate::content::decode;
 use crate::host::{HostReader, HostWriter, Item, Piece, Place};
 
 /// Bytes of an archive in one frame.
@@ -35,11 +36,7 @@ impl UploadTask {
     pub(super) fn new(request: Upload, config: &SandboxConfig) -> Result<Self, Failure> {
         let source = match (request.content, request.host_path) {
             (Some(content), _) => {
-                let archive = STANDARD.decode(&content).map_err(|error| {
-                    let message =
-                        format!("`content` is not base64 (RFC 4648, with padding, on one line): {error}");
-                    Failure::new(ErrorCode::InvalidBase64, message)
-                })?;
+                let archive = decode("content", content, Encoding::Base64)?;
                 Source::Memory { archive, sent: 0 }
             }
             (None, Some(path)) => {

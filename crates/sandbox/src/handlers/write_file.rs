@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use wasm_sandbox_protocol::agent::{
     AgentToHost, Bytes, HostToAgent, MAX_DATA, OperationId, WriteFile as AgentWriteFile, WriteFlags,
 };
-use wasm_sandbox_protocol::json::{Encoding, ErrorCode, Failure, FileMode, FileWritten, Outcome, WriteFile};
+use wasm_sandbox_protocol::json::{Failure, FileMode, FileWritten, Outcome, WriteFile};
 
 use crate::channel::Channel;
+use crate::content::decode;
 use crate::operation::{GRACE, Operation, Step};
 use crate::upload::Upload;
 
@@ -27,15 +26,7 @@ impl WriteFileOperation {
     /// # Errors
     /// [`ErrorCode::InvalidBase64`].
     pub(crate) fn new(request: WriteFile) -> Result<Self, Failure> {
-        let content = match request.encoding {
-            Encoding::Text => request.content.into_bytes(),
-            Encoding::Base64 => STANDARD.decode(&request.content).map_err(|error| {
-                Failure::new(
-                    ErrorCode::InvalidBase64,
-                    format!("`content` is not base64 (RFC 4648, with padding, on one line): {error}"),
-                )
-            })?,
-        };
+        let content = decode("content", request.content, request.encoding)?;
         let flags = WriteFlags {
             append: request.append,
             create_parents: request.create_parents,

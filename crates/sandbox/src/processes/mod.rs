@@ -17,11 +17,11 @@ use wasm_sandbox_protocol::json::{
 
 pub(crate) use event_log::{Change, EventLog, tell};
 pub(crate) use record::{Record, join, output_notes};
-pub(crate) use start::{Start, decode};
+pub(crate) use start::Start;
 use waiters::{Goal, Waiter};
 
 use crate::channel::Channel;
-use crate::client::{Answers, Ticket};
+use crate::client::{Answers, LOOK_FOR_ROOM, Ticket};
 use crate::operation::{GRACE, agent_failure};
 use crate::output::Output;
 use crate::sessions::SessionKey;
@@ -32,8 +32,6 @@ pub(crate) const OPEN_PROCESSES: usize = 256;
 const ENDED_KEPT: usize = 64;
 /// Consumed output is reported back in portions of at least this many bytes.
 const CREDIT_PORTION: u32 = 64 << 10;
-/// How long a stopped stream waits before it looks whether there is room again.
-const LOOK_FOR_ROOM: Duration = Duration::from_millis(5);
 
 /// What methods here use of the worker.
 pub(crate) struct Context<'a> {

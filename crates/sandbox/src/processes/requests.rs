@@ -8,10 +8,10 @@ use wasm_sandbox_protocol::json::{
     ProcessSignal, ProcessWait, ProcessWrite, Processes as ProcessesAnswer, WaitLog, signal_number,
 };
 
-use super::start::decode;
 use super::waiters::{Goal, LogSearch, Waiter};
 use super::{Context, Process, Processes};
 use crate::client::Ticket;
+use crate::content::decode;
 
 impl Processes {
     pub(crate) fn list(&self) -> Outcome {

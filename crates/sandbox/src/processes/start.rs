@@ -1,14 +1,13 @@
 //! From a request to the frame that starts a program.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use wasm_sandbox_protocol::agent::{
     self, Bytes, HostToAgent, MAX_DATA, OperationId, PtySize as AgentPtySize,
 };
-use wasm_sandbox_protocol::json::{DEFAULT_TIME_LIMIT_MS, Encoding, ErrorCode, Failure, ProcessOptions};
+use wasm_sandbox_protocol::json::{DEFAULT_TIME_LIMIT_MS, ErrorCode, Failure, ProcessOptions};
 
 use super::stdin::Stdin;
 use crate::channel::Channel;
+use crate::content::decode;
 use crate::output;
 
 /// Linux takes arguments of up to 128 KiB each (MAX_ARG_STRLEN).
@@ -130,22 +129,6 @@ impl Start {
             ));
         }
         Ok(())
-    }
-}
-
-/// The bytes that `text` stands for.
-///
-/// # Errors
-/// [`ErrorCode::InvalidBase64`].
-pub(crate) fn decode(field: &str, text: String, encoding: Encoding) -> Result<Vec<u8>, Failure> {
-    match encoding {
-        Encoding::Text => Ok(text.into_bytes()),
-        Encoding::Base64 => STANDARD.decode(&text).map_err(|error| {
-            Failure::new(
-                ErrorCode::InvalidBase64,
-                format!("`{field}` is not base64 (RFC 4648, with padding, on one line): {error}"),
-            )
-        }),
     }
 }
 

@@ -18,9 +18,10 @@ use wasm_sandbox_protocol::json::{
 
 use crate::channel::Channel;
 use crate::client::{Answers, Ticket};
+use crate::content::decode;
 use crate::operation::{GRACE, agent_failure};
 use crate::output;
-use crate::processes::{Context, Processes, SessionNews, Start, decode};
+use crate::processes::{Context, Processes, SessionNews, Start};
 use command::{Command, Phase, SessionEnd, Wanted, busy};
 use scanner::Scanner;
 
