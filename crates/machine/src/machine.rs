@@ -6,6 +6,7 @@ use wasm_sandbox_devices::GuestMemory;
 use wasm_sandbox_vcpu::v86::V86;
 use wasm_sandbox_vcpu::{CpuEngine, EngineModule, Slice, Statistics};
 
+use crate::arch::Arch;
 use crate::board::Board;
 use crate::boot::{self, BootSource};
 use crate::console_log::ConsoleLog;
@@ -17,6 +18,8 @@ use crate::snapshot::MachineSnapshot;
 pub struct MachineConfig<'a> {
     /// The CPU engine's code.
     pub engine: &'a EngineModule,
+    /// What kernel and disk are made for.
+    pub arch: Arch,
     /// RAM in bytes.
     pub ram_bytes: u64,
     /// `vmlinux`.
@@ -56,12 +59,12 @@ impl Machine {
     /// # Errors
     /// [`MachineError`], except [`MachineError::Crashed`].
     pub fn boot(config: MachineConfig<'_>) -> Result<Self, MachineError> {
-        let MachineConfig { engine, ram_bytes, kernel, initrd, disk, verbose } = config;
+        let MachineConfig { engine, arch, ram_bytes, kernel, initrd, disk, verbose } = config;
         let mut vcpu: Box<dyn CpuEngine<Board>> = Box::new(V86::new(engine, ram_bytes, Board::new(disk))?);
         let loglevel = if verbose { 7 } else { 4 };
         let command_line = format!("{COMMAND_LINE} loglevel={loglevel}{}", Board::command_line());
         let (ram, _) = vcpu.ram_and_bus();
-        let source = BootSource { kernel, initrd, command_line: &command_line };
+        let source = BootSource { arch, kernel, initrd, command_line: &command_line };
         let registers = boot::load(source, &mut GuestMemory::new(ram))?;
         vcpu.set_boot_registers(registers)?;
         vcpu.bus().clock().start();

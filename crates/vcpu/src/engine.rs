@@ -19,14 +19,32 @@ pub enum Slice {
     Halted,
 }
 
-/// The registers a boot protocol sets; all others are as the protocol demands (flat 32-bit
-/// protected mode without paging, interrupts off).
+/// The processor's mode at the kernel's first instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BootMode {
+    /// 32-bit protected mode without paging.
+    Protected,
+    /// 64-bit mode with 4-level paging.
+    Long,
+}
+
+/// The registers a boot protocol sets (Documentation/x86/boot.rst of the kernel, "32-bit Boot Protocol"
+/// and "64-bit Boot Protocol"); all others are as it demands: flat segments with the selectors 0x10
+/// for code and 0x18 for data, interrupts off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BootRegisters {
-    /// First instruction, guest-physical.
-    pub eip: u32,
-    /// ESI: the address of the boot parameters ("zero page"), guest-physical.
-    pub esi: u32,
+    /// The processor's mode.
+    pub mode: BootMode,
+    /// First instruction: guest-physical, and in 64-bit mode mapped at that address.
+    pub rip: u64,
+    /// The address of the boot parameters ("zero page"), likewise.
+    pub rsi: u64,
+    /// The address of the page tables, guest-physical; 0 without paging.
+    pub cr3: u64,
+    /// The address of the global descriptor table; 0 where the kernel needs none before it loads its own.
+    pub gdt_base: u64,
+    /// Offset of the table's last byte.
+    pub gdt_limit: u32,
 }
 
 /// Counters of an engine since power-on.
@@ -69,7 +87,10 @@ pub trait CpuEngine<B: Bus>: Send {
     /// All of the guest's RAM, and the bus beside it.
     fn ram_and_bus(&mut self) -> (&mut [u8], &mut B);
 
-    /// Puts the CPU into the state a 32-bit boot protocol demands.
+    /// Puts the CPU into the state a boot protocol demands.
+    ///
+    /// # Errors
+    /// [`VcpuError::Unsupported`] if the engine has no such mode.
     fn set_boot_registers(&mut self, registers: BootRegisters) -> Result<(), VcpuError>;
 
     /// Runs for about a millisecond, or until the CPU waits.

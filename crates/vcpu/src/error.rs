@@ -27,6 +27,14 @@ pub enum VcpuError {
         /// What the engine said last, or wasmtime's name of the trap.
         message: String,
     },
+    /// The engine cannot do this.
+    #[error("the CPU engine {engine} has no {what}")]
+    Unsupported {
+        /// The engine.
+        engine: &'static str,
+        /// What it lacks.
+        what: &'static str,
+    },
     /// A snapshot does not fit together.
     #[error("the snapshot is damaged: {0}")]
     Snapshot(String),

@@ -12,7 +12,7 @@ mod memory;
 pub mod v86;
 
 pub use bus::{Bus, InterruptChanges, WrittenRanges};
-pub use engine::{BootRegisters, CpuEngine, EngineState, Slice, Statistics};
+pub use engine::{BootMode, BootRegisters, CpuEngine, EngineState, Slice, Statistics};
 pub use error::VcpuError;
 pub use memory::{Extent, MemoryImage, PAGE};
 pub use v86::{V86Module as EngineModule, V86Snapshot as EngineSnapshot};

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use wasm_sandbox_vcpu::v86::V86;
 use wasm_sandbox_vcpu::{
-    BootRegisters, Bus, CpuEngine, EngineModule, EngineSnapshot, EngineState, InterruptChanges, MemoryImage,
-    PAGE, Slice, WrittenRanges,
+    BootMode, BootRegisters, Bus, CpuEngine, EngineModule, EngineSnapshot, EngineState, InterruptChanges,
+    MemoryImage, PAGE, Slice, WrittenRanges,
 };
 
 const RAM: u64 = 16 << 20;
@@ -110,7 +110,15 @@ fn start() -> (Cpu, Results) {
     let (ram, _) = cpu.ram_and_bus();
     ram[PROGRAM..PROGRAM + program.len()].copy_from_slice(&program);
     ram[HOT_PAGE as usize..HOT_PAGE as usize + hot.len()].copy_from_slice(&hot);
-    cpu.set_boot_registers(BootRegisters { eip: PROGRAM as u32, esi: 0 }).unwrap();
+    let registers = BootRegisters {
+        mode: BootMode::Protected,
+        rip: PROGRAM as u64,
+        rsi: 0,
+        cr3: 0,
+        gdt_base: 0,
+        gdt_limit: 0,
+    };
+    cpu.set_boot_registers(registers).unwrap();
     (cpu, results)
 }
 

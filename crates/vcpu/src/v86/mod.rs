@@ -20,7 +20,7 @@ use wasmtime::{
 };
 
 use crate::memory::{Mapping, MemoryImage, with_next_memory};
-use crate::{BootRegisters, Bus, CpuEngine, Slice, Statistics, VcpuError};
+use crate::{BootMode, BootRegisters, Bus, CpuEngine, Slice, Statistics, VcpuError};
 use module::module_error;
 use state::{Exports, State, function};
 
@@ -224,6 +224,12 @@ impl<B: Bus> CpuEngine<B> for V86<B> {
     }
 
     fn set_boot_registers(&mut self, registers: BootRegisters) -> Result<(), VcpuError> {
+        let address = |register: u64| u32::try_from(register).ok();
+        let (BootMode::Protected, Some(eip), Some(esi)) =
+            (registers.mode, address(registers.rip), address(registers.rsi))
+        else {
+            return Err(VcpuError::Unsupported { engine: self.name(), what: "64-bit mode" });
+        };
         let cr0_pe = 1u32;
         self.poke(layout::CR, &cr0_pe.to_le_bytes())?;
         for flag in [layout::PROTECTED_MODE, layout::IS_32, layout::STACK_SIZE_32] {
@@ -240,8 +246,8 @@ impl<B: Bus> CpuEngine<B> for V86<B> {
         }
         let reserved_flag = 2u32;
         self.poke(layout::FLAGS, &reserved_flag.to_le_bytes())?;
-        self.poke(layout::REG32 + 4 * layout::ESI, &registers.esi.to_le_bytes())?;
-        self.poke(layout::INSTRUCTION_POINTER, &registers.eip.to_le_bytes())?;
+        self.poke(layout::REG32 + 4 * layout::ESI, &esi.to_le_bytes())?;
+        self.poke(layout::INSTRUCTION_POINTER, &eip.to_le_bytes())?;
         let update = self.store.data().exports()?.update_state_flags.clone();
         self.call(&update, ())
     }
