@@ -33,14 +33,6 @@ impl Architecture {
         }
     }
 
-    /// What Rust calls Linux on it.
-    pub fn target(self) -> &'static str {
-        match self {
-            Self::I686 => "i686-unknown-linux-gnu",
-            Self::X86_64 => "x86_64-unknown-linux-gnu",
-        }
-    }
-
     /// Where its image lies among the artefacts.
     pub fn image_directory(self) -> &'static str {
         match self {

@@ -9,6 +9,8 @@ mod architecture;
 mod artifacts;
 mod cache;
 mod client;
+mod cross;
+mod engine;
 mod image;
 mod kernel;
 mod progress;
@@ -52,6 +54,8 @@ enum Chore {
         #[arg(long, value_enum, default_value = "i686")]
         arch: Architecture,
     },
+    /// Build this project's own CPU engine, wx86.wasm, or find it in the cache
+    Engine,
     /// Put together all that the program carries inside, in target/artifacts
     Artifacts {
         /// Compilers at a time; by default one a processor
@@ -99,6 +103,7 @@ fn run(chore: Chore) -> Result<Option<PathBuf>> {
         }
         Chore::Image { only: Some(Part::Root), arch, .. } => root::build(&Cache::open()?, arch)?.directory,
         Chore::Agent { arch } => agent::build(&Cache::open()?, arch)?,
+        Chore::Engine => engine::build(&Cache::open()?)?,
         Chore::Artifacts { jobs } => artifacts::assemble(&Cache::open()?, jobs)?,
         Chore::V86 => v86::fetch(&Cache::open()?)?,
         Chore::Tidy => return tidy::check().map(|()| None),

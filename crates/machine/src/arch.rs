@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use wasm_sandbox_vcpu::EngineKind;
+
 /// What a guest's kernel and programs are made for. It decides the boot protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Arch {
@@ -21,6 +23,14 @@ impl Arch {
         match self {
             Self::I686 => "i686",
             Self::X86_64 => "x86_64",
+        }
+    }
+
+    /// Whether an engine has the mode that the kernel starts in.
+    pub const fn runs_on(self, engine: EngineKind) -> bool {
+        match self {
+            Self::I686 => true,
+            Self::X86_64 => matches!(engine, EngineKind::Wx86),
         }
     }
 

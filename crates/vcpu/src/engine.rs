@@ -1,11 +1,48 @@
 //! The trait every CPU engine implements.
 
-use std::ops::Range;
+use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::{Bus, EngineSnapshot, VcpuError};
+
+/// The CPU engines there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EngineKind {
+    /// The core of the v86 project: i686, translated to WebAssembly while it runs.
+    V86,
+    /// This project's own (`engine/`): i686 and x86-64, interpreted.
+    Wx86,
+}
+
+impl EngineKind {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::V86, Self::Wx86];
+
+    /// The short name, as users select it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::V86 => "v86",
+            Self::Wx86 => "wx86",
+        }
+    }
+
+    /// The engine called `name`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Whether the interrupt controllers are part of the engine: then it learns of the single lines
+    /// ([`Bus::take_interrupt_changes`]), otherwise of the controllers' output ([`Bus::interrupt_line`]).
+    pub const fn has_interrupt_controller(self) -> bool {
+        matches!(self, Self::V86)
+    }
+}
+
+impl fmt::Display for EngineKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
 
 /// What a slice of execution ended with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +54,8 @@ pub enum Slice {
     Idle(Option<Duration>),
     /// The CPU halted with interrupts off: nothing can wake it any more.
     Halted,
+    /// The CPU shut down: an exception while it delivered a double fault.
+    TripleFault,
 }
 
 /// The processor's mode at the kernel's first instruction.
@@ -60,27 +99,8 @@ pub struct Statistics {
     pub compile_time: Duration,
 }
 
-/// What a snapshot keeps of an engine beside its memory.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EngineState {
-    /// Where RAM lies in the memory (wasm offsets).
-    pub ram: Range<u64>,
-    /// Guest instructions retired.
-    pub instructions: u64,
-    /// The engine's own, wrapping instruction counter, as it was read last.
-    pub last_counter: u32,
-    /// Translated code: table index and length of the wasm module in bytes. The modules themselves
-    /// are kept apart, one after the other.
-    pub translated: Vec<(u32, u64)>,
-    /// The translation being compiled: table index, guest-physical start, state flags, wasm module.
-    pub pending: Option<(u32, u32, u32, Vec<u8>)>,
-}
-
 /// One virtual CPU with its RAM, running on the calling thread.
 pub trait CpuEngine<B: Bus>: Send {
-    /// The engine's short name, as users select it.
-    fn name(&self) -> &'static str;
-
     /// Everything outside the CPU.
     fn bus(&mut self) -> &mut B;
 

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::EngineKind;
+
 /// Why a CPU engine could not be made or could not go on.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -31,7 +33,7 @@ pub enum VcpuError {
     #[error("the CPU engine {engine} has no {what}")]
     Unsupported {
         /// The engine.
-        engine: &'static str,
+        engine: EngineKind,
         /// What it lacks.
         what: &'static str,
     },
