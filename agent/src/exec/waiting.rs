@@ -93,7 +93,9 @@ pub struct Released {
 }
 
 /// A signal that was sent to a waiting shell kills it when it is next scheduled, and until then nothing tells it from one
-/// that lives. If a request was given to such a shell, it runs in another.
+/// that lives. If a request was given to such a shell, it runs in another. (A copy waits in `read`, which may still return
+/// the script's beginning to a shell that a signal is on its way to, and then nothing tells that it was not the command that
+/// ended it.)
 pub struct Retry {
     /// The request.
     pub exec: Exec<'static>,
