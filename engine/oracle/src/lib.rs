@@ -1,0 +1,6 @@
+//! The x86 engine compared with the processor it runs on.
+
+pub mod case;
+pub mod layout;
+pub mod random;
+pub mod silicon;
