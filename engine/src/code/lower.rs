@@ -1,0 +1,225 @@
+//! From bytes of code to blocks of micro-operations.
+
+#![allow(unsafe_code, reason = "code is read from guest RAM, records are written to the arena")]
+
+use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, FlowControl, Instruction};
+
+use super::{Block, General, Offset, Op, Uop};
+use crate::memory::{Access, PAGE, PAGE_MASK};
+use crate::{Cpu, Fault, general, system};
+
+/// Longest instruction in bytes.
+const LONGEST: usize = 15;
+/// Most instructions in a block.
+const MOST: usize = 128;
+
+/// A block in the making.
+pub(crate) struct Lowering {
+    uops: Vec<Uop>,
+    instructions: u8,
+}
+
+/// The bytes of an instruction that crosses a page.
+struct Straddling {
+    bytes: [u8; LONGEST],
+    length: usize,
+    second_page: u64,
+}
+
+impl Cpu {
+    /// The block at `rip`, decoded if it is not known yet.
+    ///
+    /// # Errors
+    /// #PF or #GP of the fetch.
+    pub(crate) fn find_block(&mut self, rip: u64) -> Result<Offset, Fault> {
+        let (linear, physical) = self.fetch_address(rip)?;
+        if let Some(block) = self.code.find(physical, self.mode) {
+            // SAFETY: `find` returns blocks.
+            let second_page = unsafe { (*self.code.at::<Block>(block)).second_page };
+            if second_page == u64::MAX || self.fetch_next_page(linear)? == second_page {
+                return Ok(block);
+            }
+        }
+        self.code.make_room();
+        self.make_block(linear, physical)
+    }
+
+    /// Linear and physical address of code at `rip`.
+    fn fetch_address(&mut self, rip: u64) -> Result<(u64, u64), Fault> {
+        let code = &self.segments[crate::Seg::Cs.index()];
+        let linear = if self.mode.is_long() {
+            rip
+        } else {
+            if rip > u64::from(code.limit) {
+                return Err(Fault::GP0);
+            }
+            code.base.wrapping_add(rip) & u64::from(u32::MAX)
+        };
+        let physical = self.translate(linear, Access::Execute, self.cpl == 3)?;
+        Ok((linear, physical))
+    }
+
+    /// Physical address of the page after that of `linear`.
+    fn fetch_next_page(&mut self, linear: u64) -> Result<u64, Fault> {
+        let next = ((linear | PAGE_MASK).wrapping_add(1)) & self.address_mask;
+        self.translate(next, Access::Execute, self.cpl == 3)
+    }
+
+    /// RAM from `physical` to the end of its page; empty for devices.
+    fn code_bytes(&self, physical: u64) -> &'static [u8] {
+        let length = PAGE - (physical & PAGE_MASK);
+        if physical.saturating_add(length) > self.memory.ram_bytes() {
+            return &[];
+        }
+        // SAFETY: just checked to be within RAM, which is never freed; nobody writes to it while a block is
+        // made but page-table walks, whose bytes may be read torn without harm.
+        unsafe { std::slice::from_raw_parts(self.memory.ram().add(physical as usize), length as usize) }
+    }
+
+    /// Decodes the one instruction at `rip`, its `ip` being its offset in the page.
+    ///
+    /// # Errors
+    /// #PF or #GP of the fetch.
+    pub(crate) fn decode_one(&mut self, rip: u64) -> Result<Instruction, Fault> {
+        let (linear, physical) = self.fetch_address(rip)?;
+        let bytes = self.code_bytes(physical);
+        let mut insn = Instruction::default();
+        let offset = linear & PAGE_MASK;
+        if !decode(self.mode.bits(), bytes, offset, &mut insn) {
+            let all = self.straddling(linear, bytes)?;
+            decode(self.mode.bits(), all.bytes.get(..all.length).unwrap_or(&[]), offset, &mut insn);
+        }
+        Ok(insn)
+    }
+
+    fn straddling(&mut self, linear: u64, bytes: &[u8]) -> Result<Straddling, Fault> {
+        let second_page = self.fetch_next_page(linear)?;
+        let mut all = [0; LONGEST];
+        let mut length = 0;
+        for (to, from) in all.iter_mut().zip(bytes.iter().chain(self.code_bytes(second_page))) {
+            *to = *from;
+            length += 1;
+        }
+        Ok(Straddling { bytes: all, length, second_page })
+    }
+
+    fn make_block(&mut self, linear: u64, physical: u64) -> Result<Offset, Fault> {
+        let bits = self.mode.bits();
+        let bytes = self.code_bytes(physical);
+        let start = linear & PAGE_MASK;
+        let mut lowering = Lowering { uops: Vec::with_capacity(32), instructions: 0 };
+        let mut insn = Instruction::default();
+        let mut done = 0usize;
+        let mut second_page = u64::MAX;
+        loop {
+            let rest = bytes.get(done..).unwrap_or(&[]);
+            let offset = start + done as u64;
+            let complete = decode(bits, rest, offset, &mut insn);
+            if !complete {
+                if done == 0 {
+                    let all = self.straddling(linear, rest)?;
+                    decode(bits, all.bytes.get(..all.length).unwrap_or(&[]), offset, &mut insn);
+                    second_page = all.second_page;
+                    done += insn.len();
+                    lowering.add(self, &insn, offset as u16);
+                    if lowering.ends() {
+                        break;
+                    }
+                }
+                lowering.end(start + done as u64);
+                break;
+            }
+            done += insn.len();
+            lowering.add(self, &insn, offset as u16);
+            if lowering.ends() {
+                break;
+            }
+            if usize::from(lowering.instructions) >= MOST || done >= bytes.len() {
+                lowering.end(start + done as u64);
+                break;
+            }
+        }
+        let had_code = self.code.has_code(physical);
+        let block =
+            Block { physical, second_page, next: 0, mode: self.mode, instructions: lowering.instructions };
+        let offset = self.code.insert(block, done as u64, &lowering.uops);
+        if !had_code {
+            self.memory.protect(physical & !PAGE_MASK);
+        }
+        if second_page != u64::MAX {
+            self.memory.protect(second_page & !PAGE_MASK);
+        }
+        Ok(offset)
+    }
+
+    /// RAM was written, by the CPU or by a device; the range may have any length.
+    pub(crate) fn code_written(&mut self, physical: u64, bytes: u64) {
+        let mut at = physical;
+        let end = physical.saturating_add(bytes).min(self.memory.ram_bytes());
+        while at < end {
+            let next = ((at | PAGE_MASK) + 1).min(end);
+            self.code.written(at, next - at);
+            at = next;
+        }
+    }
+}
+
+/// Decodes one instruction; false if bytes are missing. An invalid one has the code `INVALID`.
+fn decode(bits: u32, bytes: &[u8], ip: u64, insn: &mut Instruction) -> bool {
+    let mut decoder = Decoder::with_ip(bits, bytes, ip, DecoderOptions::NONE);
+    decoder.decode_out(insn);
+    decoder.last_error() != DecoderError::NoMoreBytes || bytes.len() >= LONGEST
+}
+
+impl Lowering {
+    /// Adds an instruction.
+    fn add(&mut self, cpu: &mut Cpu, insn: &Instruction, offset: u16) {
+        let handler = general::handler(insn.code()).unwrap_or(general::undefined);
+        let record = cpu.code.allocate(size_of::<General>());
+        // SAFETY: just allocated for it.
+        unsafe { cpu.code.at::<General>(record).write(General { handler, insn: *insn }) };
+        let op = if ends_block(insn) { Op::GeneralEnd } else { Op::General };
+        let mut uop = self.uop(op, offset);
+        uop.a = insn.len() as u8;
+        uop.imm = i64::from(record);
+        self.uops.push(uop);
+        self.instructions += 1;
+    }
+
+    /// A micro-operation of the instruction at `offset`.
+    fn uop(&self, op: Op, offset: u16) -> Uop {
+        let none = (crate::state::ZERO * 8) as u8;
+        Uop {
+            op,
+            offset,
+            a: 0,
+            b: 0,
+            base: none,
+            index: none,
+            scale: 0,
+            seg: crate::Seg::Ds as u8,
+            ordinal: self.instructions,
+            c: 0,
+            disp: 0,
+            imm: 0,
+        }
+    }
+
+    /// Whether the last instruction ends the block.
+    fn ends(&self) -> bool {
+        self.uops.last().is_some_and(|uop| uop.op == Op::GeneralEnd)
+    }
+
+    /// Ends the block before the instruction at `offset`.
+    fn end(&mut self, offset: u64) {
+        let uop = self.uop(Op::End, offset as u16);
+        self.uops.push(uop);
+    }
+}
+
+/// Whether nothing may be executed after this instruction without looking at the CPU's state anew.
+fn ends_block(insn: &Instruction) -> bool {
+    insn.flow_control() != FlowControl::Next
+        || insn.code() == Code::INVALID
+        || system::handler(insn.code()).is_some()
+}

@@ -1,0 +1,289 @@
+//! Decoded code: blocks of micro-operations, found by guest-physical address or by instruction pointer.
+//!
+//! All of it lies in one arena and refers to itself by offsets. When the arena is full everything is
+//! thrown away; it can always be made again.
+
+#![allow(unsafe_code, reason = "blocks are variable-sized records in an arena; offsets are made only here")]
+
+mod lower;
+mod uop;
+
+use crate::host;
+use crate::memory::PAGE;
+use crate::state::Mode;
+
+pub(crate) use lower::Lowering;
+pub(crate) use uop::{General, Op, Uop};
+
+/// Bytes of the arena.
+const ARENA_BYTES: usize = 64 << 20;
+/// Room that must be left before a block is made: more than any block needs.
+const BLOCK_ROOM: usize = 64 << 10;
+/// Buckets of the table of blocks by physical address.
+const BUCKETS: usize = 1 << 16;
+/// Entries of the table of blocks by instruction pointer.
+const ADDRESSES: usize = 1 << 12;
+/// Code of a page is forgotten after this many writes beside it: the page is data now.
+const WRITES_BESIDE_CODE: u32 = 32;
+
+/// Offset of something in the arena; 0 is nothing.
+pub(crate) type Offset = u32;
+
+/// A run of instructions with one entry, ending with a branch or at the end of the page.
+#[repr(C)]
+pub(crate) struct Block {
+    /// Guest-physical address of the first instruction; `u64::MAX` when the block is no longer valid.
+    pub(crate) physical: u64,
+    /// Guest-physical page of the rest of an instruction that crosses a page, or `u64::MAX`.
+    pub(crate) second_page: u64,
+    /// Next block in the bucket.
+    next: Offset,
+    pub(crate) mode: Mode,
+    /// Instructions in it, 1 to 255.
+    pub(crate) instructions: u8,
+}
+
+impl Block {
+    /// The first micro-operation.
+    #[inline(always)]
+    pub(crate) fn first(this: *const Self) -> *const Uop {
+        // SAFETY: micro-operations follow their block in the arena.
+        unsafe { this.add(1).cast() }
+    }
+}
+
+/// One element of the list of blocks that have bytes in a page.
+#[repr(C)]
+struct Member {
+    block: Offset,
+    next: Offset,
+}
+
+/// What is known of the code in one page of RAM.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+struct CodePage {
+    /// Bit *n*: bytes 64·n to 64·n+63 are part of a decoded instruction.
+    granules: u64,
+    members: Offset,
+    /// Writes to the page that met no code.
+    writes: u32,
+}
+
+/// A block by its instruction pointer.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub(crate) struct Address {
+    pub(crate) rip: u64,
+    pub(crate) block: Offset,
+    pub(crate) generation: u32,
+}
+
+/// All decoded code.
+pub(crate) struct CodeCache {
+    pub(crate) arena: *mut u8,
+    used: usize,
+    pages: *mut CodePage,
+    page_count: usize,
+    buckets: *mut Offset,
+    pub(crate) addresses: *mut Address,
+    /// Entries of `addresses` are valid if they have this number.
+    pub(crate) generation: u32,
+    /// A block was thrown away since this was cleared: the one being executed may be it.
+    pub(crate) changed: bool,
+}
+
+impl CodeCache {
+    /// An empty cache for a machine with this much RAM.
+    pub(crate) fn new(ram_bytes: usize) -> Option<Self> {
+        let page_count = ram_bytes.div_ceil(PAGE as usize);
+        Some(Self {
+            arena: host::allocate_zeroed(ARENA_BYTES)?,
+            used: 16,
+            pages: host::allocate_zeroed(page_count * size_of::<CodePage>())?.cast(),
+            page_count,
+            buckets: host::allocate_zeroed(BUCKETS * size_of::<Offset>())?.cast(),
+            addresses: host::allocate_zeroed(ADDRESSES * size_of::<Address>())?.cast(),
+            generation: 1,
+            changed: false,
+        })
+    }
+
+    /// The record at an offset that came from this cache.
+    #[inline(always)]
+    pub(crate) fn at<T>(&self, offset: Offset) -> *mut T {
+        // SAFETY: offsets are made by `allocate`, which keeps within the arena.
+        unsafe { self.arena.add(offset as usize).cast() }
+    }
+
+    /// Where blocks with instruction pointer `rip` are noted.
+    #[inline(always)]
+    pub(crate) fn address(&self, rip: u64) -> *mut Address {
+        let index = ((rip ^ (rip >> 12)) as usize) % ADDRESSES;
+        // SAFETY: the index is below ADDRESSES.
+        unsafe { self.addresses.add(index) }
+    }
+
+    /// Instruction pointers mean something else now.
+    pub(crate) fn forget_addresses(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
+        if self.generation == 0 {
+            self.generation = 1;
+            // SAFETY: the table has ADDRESSES entries.
+            unsafe { std::slice::from_raw_parts_mut(self.addresses, ADDRESSES) }.fill(Address::default());
+        }
+    }
+
+    fn page(&mut self, physical: u64) -> Option<&mut CodePage> {
+        let index = (physical / PAGE) as usize;
+        // SAFETY: just checked to be one of the pages.
+        (index < self.page_count).then(|| unsafe { &mut *self.pages.add(index) })
+    }
+
+    /// Whether code was decoded from the page around `physical`.
+    pub(crate) fn has_code(&mut self, physical: u64) -> bool {
+        self.page(physical).is_some_and(|page| page.members != 0)
+    }
+
+    fn bucket(&self, physical: u64) -> *mut Offset {
+        let index = ((physical ^ (physical >> 16)) as usize) % BUCKETS;
+        // SAFETY: the index is below BUCKETS.
+        unsafe { self.buckets.add(index) }
+    }
+
+    /// The block that starts at `physical` in this mode.
+    pub(crate) fn find(&self, physical: u64, mode: Mode) -> Option<Offset> {
+        // SAFETY: buckets hold offsets of blocks.
+        unsafe {
+            let mut offset = *self.bucket(physical);
+            while offset != 0 {
+                let block = &*self.at::<Block>(offset);
+                if block.physical == physical && block.mode == mode {
+                    return Some(offset);
+                }
+                offset = block.next;
+            }
+        }
+        None
+    }
+
+    /// Whether a block fits; otherwise everything has been thrown away, and it does.
+    pub(crate) fn make_room(&mut self) {
+        if self.used + BLOCK_ROOM > ARENA_BYTES {
+            self.clear();
+        }
+    }
+
+    /// Throws everything away.
+    pub(crate) fn clear(&mut self) {
+        self.used = 16;
+        self.changed = true;
+        self.forget_addresses();
+        // SAFETY: both tables have these many entries.
+        unsafe {
+            std::slice::from_raw_parts_mut(self.buckets, BUCKETS).fill(0);
+            for page in std::slice::from_raw_parts_mut(self.pages, self.page_count) {
+                if page.members != 0 {
+                    *page = CodePage::default();
+                }
+            }
+        }
+    }
+
+    /// Room for `bytes` bytes, 8-byte aligned; there is always some after `make_room`.
+    fn allocate(&mut self, bytes: usize) -> Offset {
+        let offset = self.used.min(ARENA_BYTES - BLOCK_ROOM);
+        self.used = offset + bytes.next_multiple_of(8);
+        offset as Offset
+    }
+
+    /// Makes a block of `uops`, which belong to `instructions` instructions and come from `bytes` bytes of code.
+    pub(crate) fn insert(&mut self, mut block: Block, bytes: u64, uops: &[Uop]) -> Offset {
+        let offset = self.allocate(size_of::<Block>() + size_of_val(uops));
+        let (physical, second_page) = (block.physical, block.second_page);
+        let bucket = self.bucket(physical);
+        // SAFETY: just allocated; the bucket is one of the table's.
+        unsafe {
+            block.next = *bucket;
+            *bucket = offset;
+            let place = self.at::<Block>(offset);
+            place.write(block);
+            place.add(1).cast::<Uop>().copy_from_nonoverlapping(uops.as_ptr(), uops.len());
+        }
+        let in_page = physical % PAGE;
+        self.join(physical, in_page, (in_page + bytes).min(PAGE), offset);
+        if second_page != u64::MAX {
+            self.join(second_page, 0, (in_page + bytes).saturating_sub(PAGE).max(1), offset);
+        }
+        offset
+    }
+
+    /// Notes that bytes `from..to` of the page around `physical` belong to a block.
+    fn join(&mut self, physical: u64, from: u64, to: u64, block: Offset) {
+        let member = self.allocate(size_of::<Member>());
+        let Some(page) = self.page(physical) else { return };
+        for granule in from / 64..to.div_ceil(64).min(64) {
+            page.granules |= 1 << granule;
+        }
+        let next = std::mem::replace(&mut page.members, member);
+        // SAFETY: just allocated.
+        unsafe { self.at::<Member>(member).write(Member { block, next }) };
+    }
+
+    /// RAM was written: throws away the code of pages where code was hit. The range lies in one page.
+    #[inline]
+    pub(crate) fn written(&mut self, physical: u64, bytes: u64) {
+        if self.has_code(physical) {
+            self.code_page_written(physical, bytes);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn code_page_written(&mut self, physical: u64, bytes: u64) {
+        let Some(page) = self.page(physical) else { return };
+        let from = physical % PAGE / 64;
+        let to = (physical % PAGE + bytes.max(1)).div_ceil(64).min(64);
+        let hit = (from..to).any(|granule| page.granules & (1 << granule) != 0);
+        page.writes += 1;
+        if hit || page.writes > WRITES_BESIDE_CODE {
+            self.forget_page(physical);
+        }
+    }
+
+    /// Throws away all code of a page.
+    fn forget_page(&mut self, physical: u64) {
+        let Some(page) = self.page(physical) else { return };
+        let mut member = std::mem::take(page).members;
+        while member != 0 {
+            // SAFETY: members and blocks are what `insert` and `join` made.
+            let (block, next) = unsafe {
+                let member = &*self.at::<Member>(member);
+                (member.block, member.next)
+            };
+            self.forget_block(block);
+            member = next;
+        }
+        self.changed = true;
+        self.forget_addresses();
+    }
+
+    fn forget_block(&mut self, offset: Offset) {
+        // SAFETY: buckets and members hold offsets of blocks.
+        unsafe {
+            let block = &mut *self.at::<Block>(offset);
+            if block.physical == u64::MAX {
+                return;
+            }
+            let mut link = self.bucket(block.physical);
+            while *link != 0 {
+                if *link == offset {
+                    *link = block.next;
+                    break;
+                }
+                link = &raw mut (*self.at::<Block>(*link)).next;
+            }
+            block.physical = u64::MAX;
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What the host calls: the exports of the WebAssembly module.
+
+#![allow(unsafe_code, reason = "exported names, and the one CPU of the module")]
+
+use crate::host::log;
+use crate::{Boot, Cpu, TableRegister};
+
+/// The module's CPU; one thread, and the host never calls in while a call is under way.
+static mut CPU: Option<Box<Cpu>> = None;
+
+/// The CPU, if it was made.
+#[allow(static_mut_refs, reason = "the module has one thread, and imports never call back")]
+fn cpu() -> Option<&'static mut Cpu> {
+    // SAFETY: no other reference is alive: see the reason above.
+    unsafe { CPU.as_deref_mut() }
+}
+
+/// Makes a CPU with `ram_bytes` (a multiple of 64 KiB) of RAM; where RAM lies, or 0 if there is no room.
+#[unsafe(no_mangle)]
+pub extern "C" fn engine_new(ram_bytes: u32) -> u32 {
+    std::panic::set_hook(Box::new(|info| log(&info.to_string())));
+    let Some(mut made) = Cpu::new(ram_bytes as usize) else { return 0 };
+    let ram = made.memory.ram() as u32;
+    // SAFETY: no reference to the CPU is alive.
+    unsafe { CPU = Some(made) };
+    ram
+}
+
+/// Sets the registers as the 32-bit (`mode` 32) or 64-bit (64) Linux boot protocol demands.
+#[unsafe(no_mangle)]
+pub extern "C" fn engine_boot(mode: u32, rip: u64, rsi: u64, cr3: u64, gdt_base: u64, gdt_limit: u32) {
+    if let Some(cpu) = cpu() {
+        let gdtr = TableRegister { base: gdt_base, limit: gdt_limit as u16 };
+        cpu.boot(Boot { long_mode: mode == 64, rip, rsi, cr3, gdtr });
+    }
+}
+
+/// Runs for about this many instructions; a `Stop`.
+#[unsafe(no_mangle)]
+pub extern "C" fn engine_run(instructions: u64) -> u32 {
+    cpu().map_or(crate::Stop::Shutdown, |cpu| cpu.run(instructions)) as u32
+}
+
+/// Where the `Shared` block lies.
+#[unsafe(no_mangle)]
+pub extern "C" fn engine_shared() -> u32 {
+    cpu().map_or(0, |cpu| &raw const cpu.shared as u32)
+}
+
+/// A device has written RAM.
+#[unsafe(no_mangle)]
+pub extern "C" fn engine_invalidate(start: u64, end: u64) {
+    if let Some(cpu) = cpu() {
+        cpu.code_written(start, end.saturating_sub(start));
+    }
+}

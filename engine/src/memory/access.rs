@@ -1,0 +1,322 @@
+//! Loads and stores: the fast path through the TLB, and everything the fast path does not know.
+
+#![allow(unsafe_code, reason = "guest RAM is reached by pointers that the TLB or a bounds check vouches for")]
+
+use super::{Access, Entry, PAGE, PAGE_MASK};
+use crate::segment::{Seg, Segment};
+use crate::{Cpu, Fault, flag, host};
+
+/// What can be loaded and stored: 1, 2, 4, 8 or 16 bytes, little endian.
+pub trait Value: Copy {
+    /// Size in bytes.
+    const BYTES: u64;
+    /// From the low bytes of a wide number.
+    fn from_wide(wide: u128) -> Self;
+    /// Zero-extended.
+    fn to_wide(self) -> u128;
+}
+
+macro_rules! value {
+    ($($type:ty),*) => {$(
+        impl Value for $type {
+            const BYTES: u64 = size_of::<$type>() as u64;
+            #[inline(always)]
+            fn from_wide(wide: u128) -> Self {
+                wide as $type
+            }
+            #[inline(always)]
+            fn to_wide(self) -> u128 {
+                u128::from(self)
+            }
+        }
+    )*};
+}
+value!(u8, u16, u32, u64, u128);
+
+impl Cpu {
+    /// The TLB entry that would translate `linear`.
+    #[inline(always)]
+    fn entry(&self, linear: u64) -> &Entry {
+        let index = (linear >> 12) as usize % 1024;
+        // SAFETY: `entries` points to 1024 entries, owned by `memory`.
+        unsafe { &*self.memory.entries.add(index) }
+    }
+
+    /// Loads from a linear address with the present privilege.
+    ///
+    /// # Errors
+    /// #PF, #GP for a non-canonical address, #AC.
+    #[inline(always)]
+    pub fn load<T: Value>(&mut self, linear: u64) -> Result<T, Fault> {
+        let entry = self.entry(linear);
+        // The tag is that of the last byte's page: an access that crosses a page takes the slow path.
+        if entry.read == linear.wrapping_add(T::BYTES - 1) & !PAGE_MASK {
+            let host = (linear as usize).wrapping_add(entry.addend) as *const T;
+            // SAFETY: the tag matched, so all bytes lie in one page of RAM.
+            return Ok(unsafe { host.read_unaligned() });
+        }
+        self.load_slow(linear, T::BYTES as u32).map(T::from_wide)
+    }
+
+    /// Stores to a linear address with the present privilege.
+    ///
+    /// # Errors
+    /// #PF, #GP for a non-canonical address, #AC.
+    #[inline(always)]
+    pub fn store<T: Value>(&mut self, linear: u64, value: T) -> Result<(), Fault> {
+        let entry = self.entry(linear);
+        if entry.write == linear.wrapping_add(T::BYTES - 1) & !PAGE_MASK {
+            let host = (linear as usize).wrapping_add(entry.addend) as *mut T;
+            // SAFETY: the tag matched, so all bytes lie in one page of RAM.
+            unsafe { host.write_unaligned(value) };
+            return Ok(());
+        }
+        self.store_slow(linear, value.to_wide(), T::BYTES as u32)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn load_slow(&mut self, linear: u64, bytes: u32) -> Result<u128, Fault> {
+        self.check_alignment(linear, bytes)?;
+        let user = self.memory.is_user();
+        let mut value = 0u128;
+        let mut done = 0;
+        while done < bytes {
+            let at = linear.wrapping_add(u64::from(done)) & self.address_mask;
+            let part = part(at, bytes - done);
+            let physical = self.translate(at, Access::Read, user)?;
+            value |= self.physical_read(physical, part) << (done * 8);
+            done += part;
+        }
+        Ok(value)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn store_slow(&mut self, linear: u64, value: u128, bytes: u32) -> Result<(), Fault> {
+        self.check_alignment(linear, bytes)?;
+        let user = self.memory.is_user();
+        self.store_as(linear, value, bytes, user)
+    }
+
+    fn store_as(&mut self, linear: u64, value: u128, bytes: u32, user: bool) -> Result<(), Fault> {
+        // Both pages are looked at before anything is written.
+        let first = self.translate(linear, Access::Write, user)?;
+        let length = part(linear, bytes);
+        if length == bytes {
+            self.physical_write(first, value, bytes);
+        } else {
+            let next = linear.wrapping_add(u64::from(length)) & self.address_mask;
+            let second = self.translate(next, Access::Write, user)?;
+            self.physical_write(first, value, length);
+            self.physical_write(second, value >> (length * 8), bytes - length);
+        }
+        Ok(())
+    }
+
+    /// A load the CPU does for itself, with supervisor privilege: descriptors, stacks of gates.
+    pub(crate) fn load_system<T: Value>(&mut self, linear: u64) -> Result<T, Fault> {
+        let mut value = 0u128;
+        let mut done = 0;
+        let linear = linear & self.system_mask();
+        while done < T::BYTES as u32 {
+            let at = linear.wrapping_add(u64::from(done));
+            let part = part(at, T::BYTES as u32 - done);
+            let physical = self.translate(at, Access::Read, false)?;
+            value |= self.physical_read(physical, part) << (done * 8);
+            done += part;
+        }
+        Ok(T::from_wide(value))
+    }
+
+    /// A store the CPU does for itself, with supervisor privilege.
+    pub(crate) fn store_system<T: Value>(&mut self, linear: u64, value: T) -> Result<(), Fault> {
+        self.store_as(linear & self.system_mask(), value.to_wide(), T::BYTES as u32, false)
+    }
+
+    /// Descriptor tables lie anywhere in long mode, whatever the code segment.
+    fn system_mask(&self) -> u64 {
+        if self.long_mode_active() { u64::MAX } else { u64::from(u32::MAX) }
+    }
+
+    /// Makes sure that `bytes` bytes can be accessed, without doing it.
+    ///
+    /// # Errors
+    /// As the access itself.
+    pub fn probe(&mut self, linear: u64, bytes: u32, write: bool) -> Result<(), Fault> {
+        let access = if write { Access::Write } else { Access::Read };
+        let user = self.memory.is_user();
+        self.translate(linear, access, user)?;
+        if part(linear, bytes) != bytes {
+            let last = linear.wrapping_add(u64::from(bytes) - 1) & self.address_mask;
+            self.translate(last, access, user)?;
+        }
+        Ok(())
+    }
+
+    /// The RAM behind a linear address up to the end of its page, for bulk operations; `None` for memory-mapped
+    /// devices. After a write the caller has nothing to do: code in the page has been thrown away.
+    ///
+    /// # Errors
+    /// As an access.
+    pub fn page_slice(&mut self, linear: u64, write: bool) -> Result<Option<(*mut u8, usize)>, Fault> {
+        if self.memory.is_checked() {
+            return Ok(None);
+        }
+        let access = if write { Access::Write } else { Access::Read };
+        let user = self.memory.is_user();
+        let physical = self.translate(linear, access, user)?;
+        let length = (PAGE - (linear & PAGE_MASK)) as usize;
+        if physical.wrapping_add(length as u64) > self.memory.ram_bytes() {
+            return Ok(None);
+        }
+        if write {
+            self.code_written(physical, length as u64);
+        }
+        // SAFETY: just checked to be within RAM.
+        Ok(Some((unsafe { self.memory.ram().add(physical as usize) }, length)))
+    }
+
+    fn check_alignment(&mut self, linear: u64, bytes: u32) -> Result<(), Fault> {
+        if self.memory.is_checked() {
+            let misaligned = linear & u64::from(bytes - 1) & 7 != 0;
+            if misaligned && self.cpl == 3 && self.system_flags & flag::AC != 0 {
+                return Err(Fault::AC0);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads guest-physical memory of at most 16 bytes that do not cross a page.
+    pub(crate) fn physical_read(&mut self, physical: u64, bytes: u32) -> u128 {
+        if physical.saturating_add(u64::from(bytes)) <= self.memory.ram_bytes() {
+            let mut value = [0u8; 16];
+            // SAFETY: just checked to be within RAM, and at most 16 bytes.
+            unsafe {
+                let from = self.memory.ram().add(physical as usize);
+                from.copy_to_nonoverlapping(value.as_mut_ptr(), bytes.min(16) as usize);
+            }
+            return u128::from_le_bytes(value);
+        }
+        self.publish_instructions();
+        let mut value = 0u128;
+        for (offset, size) in device_parts(physical, bytes) {
+            let part = host::mmio_read(physical.wrapping_add(u64::from(offset)), size);
+            value |= u128::from(part) << (offset * 8);
+        }
+        value
+    }
+
+    /// Writes guest-physical memory of at most 16 bytes that do not cross a page.
+    pub(crate) fn physical_write(&mut self, physical: u64, value: u128, bytes: u32) {
+        if physical.saturating_add(u64::from(bytes)) <= self.memory.ram_bytes() {
+            self.code_written(physical, u64::from(bytes));
+            let value = value.to_le_bytes();
+            // SAFETY: just checked to be within RAM, and at most 16 bytes.
+            unsafe {
+                let to = self.memory.ram().add(physical as usize);
+                to.copy_from_nonoverlapping(value.as_ptr(), bytes.min(16) as usize);
+            }
+            return;
+        }
+        self.publish_instructions();
+        for (offset, size) in device_parts(physical, bytes) {
+            host::mmio_write(physical.wrapping_add(u64::from(offset)), size, (value >> (offset * 8)) as u64);
+        }
+        self.leave_soon();
+    }
+
+    /// Linear address of `bytes` bytes at `offset` of a segment.
+    ///
+    /// # Errors
+    /// #GP(0), or #SS(0) for the stack segment: limits, rights, non-canonical addresses.
+    #[inline]
+    pub fn linear(&self, seg: Seg, offset: u64, bytes: u64, write: bool) -> Result<u64, Fault> {
+        let segment = &self.segments[seg.index()];
+        if self.mode.is_long() {
+            let base = if matches!(seg, Seg::Fs | Seg::Gs) { segment.base } else { 0 };
+            let linear = base.wrapping_add(offset);
+            let last = linear.wrapping_add(bytes.wrapping_sub(1));
+            if is_canonical(linear) && is_canonical(last) {
+                return Ok(linear);
+            }
+        } else {
+            let offset = offset & u64::from(u32::MAX);
+            let linear = segment.base.wrapping_add(offset) & u64::from(u32::MAX);
+            if segment.is_unlimited() && offset.wrapping_add(bytes) <= 1 << 32 {
+                return Ok(linear);
+            }
+            if segment_allows(segment, offset, bytes, write) {
+                return Ok(linear);
+            }
+        }
+        Err(if seg == Seg::Ss { Fault::SS0 } else { Fault::GP0 })
+    }
+
+    /// Reads from a segment.
+    ///
+    /// # Errors
+    /// #GP(0), #SS(0), #PF, #AC.
+    pub fn read<T: Value>(&mut self, seg: Seg, offset: u64) -> Result<T, Fault> {
+        let linear = self.linear(seg, offset, T::BYTES, false)?;
+        self.load(linear)
+    }
+
+    /// Writes to a segment.
+    ///
+    /// # Errors
+    /// #GP(0), #SS(0), #PF, #AC.
+    pub fn write<T: Value>(&mut self, seg: Seg, offset: u64, value: T) -> Result<(), Fault> {
+        let linear = self.linear(seg, offset, T::BYTES, true)?;
+        self.store(linear, value)
+    }
+}
+
+/// Whether bits 63 to 47 are all equal.
+pub(crate) const fn is_canonical(linear: u64) -> bool {
+    let high = (linear as i64) >> 47;
+    high == 0 || high == -1
+}
+
+/// Limit and rights of a segment outside of 64-bit mode (SDM vol. 3, 5.3 and 5.5).
+fn segment_allows(segment: &Segment, offset: u64, bytes: u64, write: bool) -> bool {
+    if !segment.has(Segment::PRESENT) {
+        return false;
+    }
+    let code = segment.has(Segment::CODE);
+    let writable_or_readable = segment.has(Segment::WRITABLE);
+    if (write && (code || !writable_or_readable)) || (code && !writable_or_readable) {
+        return false;
+    }
+    let last = offset.wrapping_add(bytes.wrapping_sub(1));
+    if !code && segment.has(Segment::EXPAND_DOWN) {
+        let top = if segment.has(Segment::BIG) { u64::from(u32::MAX) } else { 0xFFFF };
+        offset > u64::from(segment.limit) && last <= top
+    } else {
+        last <= u64::from(segment.limit)
+    }
+}
+
+/// How many of `bytes` lie in the page of `linear`.
+fn part(linear: u64, bytes: u32) -> u32 {
+    bytes.min((PAGE - (linear & PAGE_MASK)) as u32)
+}
+
+/// Cuts an access to a device into naturally aligned pieces of up to 8 bytes: offset and size.
+fn device_parts(physical: u64, bytes: u32) -> impl Iterator<Item = (u32, u32)> {
+    let mut offset = 0;
+    std::iter::from_fn(move || {
+        let left = bytes - offset;
+        if left == 0 {
+            return None;
+        }
+        let at = physical.wrapping_add(u64::from(offset));
+        let mut size = 8;
+        while size > left || at & u64::from(size - 1) != 0 {
+            size /= 2;
+        }
+        let part = (offset, size);
+        offset += size;
+        Some(part)
+    })
+}

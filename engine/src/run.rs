@@ -1,0 +1,242 @@
+//! The run loop: interrupts, blocks, faults.
+
+#![allow(unsafe_code, reason = "micro-operations are read through pointers into the arena")]
+
+use crate::code::{Block, General, Op, Uop};
+use crate::system::Origin;
+use crate::{Cpu, Fault, flag, host};
+
+/// Why `Cpu::run` came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Stop {
+    /// The instructions asked for have been executed.
+    Budget = 0,
+    /// HLT: nothing happens before an interrupt.
+    Idle = 1,
+    /// HLT with interrupts off: nothing will ever happen.
+    Halted = 2,
+    /// Shutdown: a triple fault.
+    Shutdown = 3,
+    /// The host asked for it.
+    Asked = 4,
+}
+
+/// What the host and the CPU tell each other without a call; the host knows its address.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct Shared {
+    /// The interrupt controller's output: 1 while it has an interrupt for the CPU. Written by the host.
+    pub interrupt_line: u32,
+    /// Written to 1 by the host to end the run soon; cleared by the CPU.
+    pub stop: u32,
+    /// Instructions retired since power-on, up to date in every import and after each run.
+    pub instructions: u64,
+    /// Reserved.
+    pub next_deadline: u64,
+}
+
+/// Why a chain of blocks was left; `Cpu::rip` is where to go on.
+enum Left {
+    /// Look at interrupts and the like, then go on.
+    Check,
+    /// An instruction failed; `Cpu::rip` is its address.
+    Failed(Fault),
+}
+
+/// What a `Fault::Repeat` costs of the budget, so that strings of any length end some time.
+const REPEAT_COST: i64 = 64;
+
+impl Cpu {
+    /// Instructions retired since power-on.
+    pub fn instructions(&self) -> u64 {
+        self.limit.wrapping_sub(self.budget as u64).wrapping_sub(self.withheld as u64)
+    }
+
+    /// Tells the host how many instructions have been retired; before every import.
+    pub(crate) fn publish_instructions(&mut self) {
+        self.shared.instructions = self.instructions();
+    }
+
+    /// Ends the chain of blocks being executed at the next opportunity, as something may have changed.
+    pub(crate) fn leave_soon(&mut self) {
+        self.withheld += self.budget;
+        self.budget = 0;
+    }
+
+    /// Runs for about this many instructions.
+    pub fn run(&mut self, instructions: u64) -> Stop {
+        let now = self.instructions();
+        self.budget = instructions.min(1 << 40) as i64;
+        self.withheld = 0;
+        self.limit = now.wrapping_add(self.budget as u64);
+        let stop = loop {
+            self.budget += std::mem::take(&mut self.withheld);
+            if self.budget <= 0 {
+                break Stop::Budget;
+            }
+            if std::mem::take(&mut self.shared.stop) != 0 {
+                break Stop::Asked;
+            }
+            let fault = match self.advance() {
+                Ok(()) => continue,
+                Err(fault) => fault,
+            };
+            match fault {
+                Fault::Halt => {
+                    self.halted = true;
+                }
+                Fault::Shutdown => break Stop::Shutdown,
+                Fault::Repeat => self.budget -= REPEAT_COST,
+                fault => {
+                    if self.raise(fault).is_err() {
+                        break Stop::Shutdown;
+                    }
+                }
+            }
+            if self.halted && !self.takes_interrupt() {
+                break if self.system_flags & flag::IF != 0 { Stop::Idle } else { Stop::Halted };
+            }
+        };
+        self.publish_instructions();
+        stop
+    }
+
+    fn takes_interrupt(&self) -> bool {
+        self.shared.interrupt_line != 0 && self.system_flags & flag::IF != 0 && !self.interrupt_shadow
+    }
+
+    /// One interrupt, one instruction, or a chain of blocks.
+    fn advance(&mut self) -> Result<(), Fault> {
+        if self.takes_interrupt() {
+            self.halted = false;
+            self.publish_instructions();
+            let vector = host::acknowledge_interrupt() as u8;
+            return self.deliver_or_raise(vector, None, Origin::External);
+        }
+        if self.halted {
+            return Err(Fault::Halt);
+        }
+        if self.interrupt_shadow || self.system_flags & (flag::TF | flag::RF) != 0 || self.has_breakpoints() {
+            return self.step();
+        }
+        let start = self.rip;
+        let block = self.find_block(start)?;
+        self.note_address(start, block);
+        match self.run_blocks(block) {
+            Left::Check => Ok(()),
+            Left::Failed(fault) => Err(fault),
+        }
+    }
+
+    /// Executes one instruction with everything that needs a look at each: single-step, breakpoints, the shadow
+    /// of STI and MOV SS.
+    fn step(&mut self) -> Result<(), Fault> {
+        self.interrupt_shadow = false;
+        let start = self.rip;
+        let traps = self.system_flags & flag::TF != 0;
+        self.check_instruction_breakpoint(start)?;
+        let insn = self.decode_one(start)?;
+        let handler = crate::general::handler(insn.code()).unwrap_or(crate::general::undefined);
+        self.rip = start.wrapping_add(insn.len() as u64) & self.rip_mask();
+        self.budget -= 1;
+        if let Err(fault) = handler(self, &insn) {
+            if fault == Fault::Halt {
+                return Err(fault);
+            }
+            self.rip = start;
+            self.budget += 1;
+            return Err(fault);
+        }
+        self.system_flags &= !flag::RF;
+        self.finish_step(traps)
+    }
+
+    /// Notes that `rip` leads to `block` for as long as addresses mean what they do.
+    fn note_address(&mut self, rip: u64, block: u32) {
+        let generation = self.code.generation;
+        // SAFETY: `address` points into the table.
+        unsafe { *self.code.address(rip) = crate::code::Address { rip, block, generation } };
+    }
+
+    /// Raises an exception, and what comes of that: double fault, shutdown (SDM vol. 3, 6.15, vector 8).
+    fn raise(&mut self, fault: Fault) -> Result<(), Fault> {
+        let (vector, error) = match fault {
+            Fault::Plain(vector) => (vector, None),
+            Fault::Coded(vector, error) => (vector, Some(error)),
+            Fault::Page(error) => {
+                self.cr2 = self.fault_address;
+                (14, Some(error))
+            }
+            Fault::Repeat | Fault::Halt | Fault::Shutdown => return Err(Fault::Shutdown),
+        };
+        self.deliver_or_raise(vector, error, Origin::Exception)
+    }
+
+    fn deliver_or_raise(&mut self, vector: u8, error: Option<u32>, origin: Origin) -> Result<(), Fault> {
+        let Err(second) = self.deliver(vector, error, origin) else { return Ok(()) };
+        if vector == 8 && origin == Origin::Exception {
+            return Err(Fault::Shutdown);
+        }
+        let second_vector = match second {
+            Fault::Plain(vector) | Fault::Coded(vector, _) => vector,
+            Fault::Page(_) => 14,
+            _ => return Err(Fault::Shutdown),
+        };
+        let contributory = |vector: u8| matches!(vector, 0 | 10 | 11 | 12 | 13);
+        let first_is_exception = origin == Origin::Exception;
+        let double = first_is_exception
+            && ((contributory(vector) && contributory(second_vector))
+                || (vector == 14 && (second_vector == 14 || contributory(second_vector))));
+        if double {
+            if self.deliver(8, Some(0), Origin::Exception).is_err() {
+                return Err(Fault::Shutdown);
+            }
+            return Ok(());
+        }
+        self.raise(second)
+    }
+
+    /// Executes blocks, one after the other, until something has to be looked at.
+    fn run_blocks(&mut self, first: u32) -> Left {
+        let block = self.code.at::<Block>(first);
+        // SAFETY: `first` is a block, and blocks are not freed while they run: clearing the arena sets
+        // `changed`, and is done only when a block is made.
+        unsafe {
+            let instructions = i64::from((*block).instructions);
+            let page_base = self.rip.wrapping_sub((*block).physical & 0xFFF);
+            self.budget -= instructions;
+            let mut u: *const Uop = Block::first(block);
+            self.code.changed = false;
+            loop {
+                let uop = &*u;
+                match uop.op {
+                    Op::General | Op::GeneralEnd => {
+                        let general = &*self.code.at::<General>(uop.imm as u32);
+                        let start = page_base.wrapping_add(u64::from(uop.offset));
+                        self.rip = start.wrapping_add(u64::from(uop.a)) & self.rip_mask();
+                        if let Err(fault) = (general.handler)(self, &general.insn) {
+                            if fault != Fault::Halt {
+                                self.rip = start;
+                                self.budget += instructions - i64::from(uop.ordinal);
+                            }
+                            return Left::Failed(fault);
+                        }
+                        if uop.op == Op::GeneralEnd {
+                            return Left::Check;
+                        }
+                        if self.code.changed {
+                            self.budget += instructions - i64::from(uop.ordinal) - 1;
+                            return Left::Check;
+                        }
+                    }
+                    Op::End => {
+                        self.rip = page_base.wrapping_add(u64::from(uop.offset)) & self.rip_mask();
+                        return Left::Check;
+                    }
+                }
+                u = u.add(1);
+            }
+        }
+    }
+}
