@@ -1,33 +1,19 @@
 //! Smoke.
-use wasm_sandbox_oracle::{case::*, silicon::*};
+use wasm_sandbox_oracle::{case::*, silicon::*, generate::*};
+use std::collections::BTreeMap;
 fn main() {
     let mut s = Silicon::new().unwrap();
-    let mut cases = Vec::new();
-    for i in 0..100000u64 {
-        let mode = if i & 1 == 0 { Mode::Bits32 } else { Mode::Bits64 };
-        let code: &[u8] = match i % 7 {
-            0 => &[0x40, 0x90],
-            1 => &[0xA3, 0, 0x50, 0, 0],
-            2 => &[0xcd, 0x80],
-            3 => &[0x0f, 0x05],
-            4 => &[0xd9, 0xe8],
-            5 => &[0x0f, 0x58, 0xc1],
-            _ => &[0x64, 0xff, 0x00],
-        };
-        let mut c = Case::new(mode, code);
-        c.state.gprs[0] = i & 0xfff;
-        if i % 5 == 0 { c.state.rflags |= 0x40000 }
-        cases.push(c);
-    }
-    let t = std::time::Instant::now();
-    let o = s.run(&cases).unwrap();
-    println!("{:?}", t.elapsed() / cases.len() as u32);
-    for (c, o) in cases.iter().zip(&o).take(14) {
-        match o {
-            Outcome::Stopped(s) => println!("{:?} {:02x?} {:x?} rip {:x} rax {:x} fl {:x} top {:x} st {:02x?} sel {:x?} bases {:x?} changes {:x?}", c.mode, c.code, s.exception, s.state.rip, s.state.gprs[0], s.state.rflags, s.state.fx.status(), s.state.fx.st(0), s.state.selectors, s.state.bases, s.changes.named().collect::<Vec<_>>()),
-            Outcome::SystemCall => println!("syscall"),
-            Outcome::Hung => println!("hung"),
-            Outcome::Lost(s) => println!("lost {s}"),
-        }
-    }
+    for mode in [Mode::Bits32, Mode::Bits64] {
+      for family in Family::ALL {
+      let g = Generator { catalogue: Catalogue::new(mode, |_, f| f == family), shape: Shape::Single, seed: 1 };
+      let t = std::time::Instant::now();
+      let samples: Vec<_> = (0..20000).filter_map(|i| g.sample(i)).collect();
+      let t1 = t.elapsed();
+      let cases: Vec<_> = samples.iter().map(|s| s.case.clone()).collect();
+      let t = std::time::Instant::now();
+      let o = s.run(&cases).unwrap();
+      let mut m = BTreeMap::new();
+      for (o,s) in o.iter().zip(&samples) { let k = match o { Outcome::Stopped(s) => format!("{}", s.exception.vector), Outcome::SystemCall=>"sys".into(), Outcome::Hung=>{println!("hung {:02x?}", s.case.code);"hung".into()}, Outcome::Lost(e)=>{println!("{e} {:02x?}", s.case.code);"lost".into()} }; *m.entry(k).or_insert(0)+=1; }
+      println!("{mode:?} {family} codes {} skipped {} samples {} gen {:?} run {:?}: {m:?}", g.catalogue.codes.len(), g.catalogue.skipped.len(), samples.len(), t1, t.elapsed());
+    }}
 }

@@ -63,7 +63,8 @@ impl<'a> Operands<'a> {
             && instruction.op0_kind() == OpKind::Register
             && let Some(target) = number(instruction.op0_register())
         {
-            self.set(target, places::branch(self.random, self.case.mode));
+            let value = places::branch(self.random, self.case.mode);
+            self.set(target, value);
         }
         if instruction.op0_kind() == OpKind::Register
             && instruction.op0_register().is_segment_register()
@@ -107,16 +108,7 @@ impl<'a> Operands<'a> {
         }
         let at = start + offsets.immediate_offset();
         let value = match instruction.op0_kind() {
-            OpKind::NearBranch16 | OpKind::NearBranch32 | OpKind::NearBranch64 => {
-                if size == 1 {
-                    // Not onto itself: that would take for ever.
-                    u64::from(self.random.byte()) & 0x7F | u64::from(self.random.one_in(4)) << 7
-                } else if self.random.one_in(6) {
-                    values::integer(self.random)
-                } else {
-                    self.random.below(0xC00)
-                }
-            }
+            _ if is_near(instruction) => self.relative(instruction, size),
             OpKind::FarBranch16 | OpKind::FarBranch32 => {
                 let selector = places::selector(self.random).to_le_bytes();
                 let second = start + offsets.immediate_offset2();
@@ -127,15 +119,25 @@ impl<'a> Operands<'a> {
             _ if instruction.mnemonic() == Mnemonic::Enter => self.random.below(0x40),
             _ => values::integer(self.random),
         };
-        let mut value = value;
-        if size == 1 && matches!(value as u8, 0xE0..) && is_near(instruction) {
-            value = u64::from(value as u8 & 0x7F);
-        }
         self.case.code[at..at + size].copy_from_slice(&value.to_le_bytes()[..size]);
         if instruction.mnemonic() == Mnemonic::Enter && self.random.one_in(2) {
             let second = start + offsets.immediate_offset2();
             self.case.code[second] = self.random.pick(&[0, 1, 2, 3, 4, 30, 31, 32, 33]);
         }
+    }
+
+    /// The distance of a branch: not back into the case itself, which might take for ever.
+    fn relative(&mut self, instruction: &Instruction, size: usize) -> u64 {
+        let value = match self.random.below(6) {
+            0 => values::integer(self.random),
+            1 => self.random.below(64) + 0x80,
+            _ => self.random.below(if size == 1 { 0x80 } else { 0xC00 }),
+        };
+        let shift = 64 - 8 * size as u32;
+        let distance = (value << shift) as i64 >> shift;
+        let code = self.case.state.rip.wrapping_sub(16)..self.case.state.rip.wrapping_add(200);
+        let target = instruction.next_ip().wrapping_add(distance as u64);
+        if distance < 0 && (size < 4 || code.contains(&target)) && -distance < 0x60 { 0x20 } else { value }
     }
 
     /// An absolute or relative address in the code.

@@ -15,7 +15,10 @@ pub fn operand(random: &mut Random, mode: Mode, size: u64) -> u64 {
     match random.below(100) {
         0..45 => inside & !(if size >= 16 { 63 } else { 15 }),
         45..74 => inside,
-        74..82 => across(random, DATA + PAGE * random.pick(&[1, 2])),
+        74..82 => {
+            let page = random.pick(&[1, 2]);
+            across(random, DATA + PAGE * page)
+        }
         82..85 => across(random, DATA),
         85..89 => across(random, READ_ONLY),
         89..92 => u64::from(READ_ONLY) + random.below(u64::from(PAGE) - size),

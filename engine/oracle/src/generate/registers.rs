@@ -83,7 +83,9 @@ fn x87(random: &mut Random, image: &mut FxImage) {
     let mut control = 0x037F;
     if !random.one_in(3) {
         control = 0x0040 | (random.next_u32() as u16 & 0x0C00);
-        control |= random.pick(&[0, 0x200, 0x300, 0x300, 0x300, if random.one_in(8) { 0x100 } else { 0x300 }]);
+        // 0x100 is reserved.
+        let rare = if random.one_in(8) { 0x100 } else { 0x300 };
+        control |= random.pick(&[0, 0x200, 0x300, 0x300, 0x300, rare]);
         control |= if random.one_in(4) { random.next_u32() as u16 & 0x3F } else { 0x3F };
     }
     let mut status = random.next_u32() as u16 & 0x4700;
