@@ -5,15 +5,15 @@ use crate::layout::{self, CODE, CODE_END, DATA, DATA_END, FILLER, LocalDescripto
 use wasm_sandbox_engine::testing::Controls;
 use wasm_sandbox_engine::{Cpu, Seg, Segment, Stop as Ended, TableRegister};
 
-const RAM: usize = 0x8_0000;
+pub(crate) const RAM: usize = 0x8_0000;
 /// Instructions, or steps of a repeated one, before a case is taken for endless.
 const BUDGET: u64 = 1 << 20;
 
 /// Page tables, by guest-physical address.
-const TABLES: u64 = 0x3_0000;
+pub(crate) const TABLES: u64 = 0x3_0000;
 /// Descriptor tables and the stack of ring 0, by guest-physical address.
-const SYSTEM: u64 = 0x3_8000;
-const SYSTEM_END: u64 = 0x4_0000;
+pub(crate) const SYSTEM: u64 = 0x3_8000;
+pub(crate) const SYSTEM_END: u64 = 0x4_0000;
 /// Where they are mapped: in the half of addresses that belongs to the system.
 const SYSTEM_LINEAR: u64 = 0xFFFF_FFFF_8000_0000;
 const GDT: u64 = 0;
@@ -22,8 +22,9 @@ const IDT: u64 = 0x2000;
 const TSS: u64 = 0x3000;
 const STUBS: u64 = 0x4000;
 const STACK_TOP: u64 = 0x8000;
+const HLT: u8 = 0xF4;
 /// Bytes between the stubs of two vectors.
-const STUB_STEP: u64 = 16;
+const STUB_STEP: u64 = 32;
 
 /// The global descriptors of Linux on x86-64, from index 1 on.
 const GLOBAL: [u64; 6] = [
@@ -61,7 +62,13 @@ impl Guest {
         guest
     }
 
-    fn put(&mut self, physical: u64, bytes: &[u8]) {
+    /// The CPU.
+    pub(crate) fn cpu(&mut self) -> &mut Cpu {
+        &mut self.cpu
+    }
+
+    /// Puts bytes into RAM.
+    pub(crate) fn put(&mut self, physical: u64, bytes: &[u8]) {
         let start = physical as usize;
         self.cpu.ram()[start..start + bytes.len()].copy_from_slice(bytes);
         self.cpu.code_changed(physical, bytes.len() as u64);
@@ -119,12 +126,26 @@ impl Guest {
             let low = target & 0xFFFF | 0x10 << 16 | (0x8E00 | user) << 32 | (target >> 16 & 0xFFFF) << 48;
             self.put_u64(SYSTEM + IDT + vector * 16, low);
             self.put_u64(SYSTEM + IDT + vector * 16 + 8, target >> 32);
-            // HLT
-            self.put(SYSTEM + STUBS + STUB_STEP * vector, &[0xF4]);
+            self.put(SYSTEM + STUBS + STUB_STEP * vector, &[HLT]);
         }
         self.put_u64(SYSTEM + TSS + 4, SYSTEM_LINEAR + STACK_TOP);
         // No map of ports.
         self.put(SYSTEM + TSS + 0x66, &0x68u16.to_le_bytes());
+    }
+
+    /// Makes handlers that go on one byte after the fault, in any case within the code.
+    pub(crate) fn return_from_exceptions(&mut self) {
+        for vector in 0..256 {
+            let mut code = Vec::new();
+            if has_error_code(vector) {
+                // add rsp, 8
+                code.extend([0x48, 0x83, 0xC4, 0x08]);
+            }
+            // inc qword [rsp]; and qword [rsp], 1FFFh; or qword [rsp], 20000h; iretq
+            code.extend([0x48, 0xFF, 0x04, 0x24, 0x48, 0x81, 0x24, 0x24, 0xFF, 0x1F, 0, 0]);
+            code.extend([0x48, 0x81, 0x0C, 0x24, 0, 0, 2, 0, 0x48, 0xCF]);
+            self.put(SYSTEM + STUBS + STUB_STEP * vector, &code);
+        }
     }
 
     fn put_system_descriptor(&mut self, index: u64, kind: u64, base: u64, limit: u64) {
@@ -133,7 +154,8 @@ impl Guest {
         self.put_u64(SYSTEM + GDT + index * 8 + 8, base >> 32);
     }
 
-    fn set_controls(&mut self) {
+    /// Sets control and table registers as they are at the beginning.
+    pub(crate) fn set_controls(&mut self) {
         const PE_MP_ET_NE_WP_AM_PG: u64 = 0x8005_0033;
         const PAE_PGE_OSFXSR_OSXMMEXCPT_UMIP_FSGSBASE: u64 = 0x1_0EA0;
         const SCE_LME_LMA_NXE: u64 = 0xD01;
@@ -171,7 +193,8 @@ impl Guest {
         }
     }
 
-    fn load(&mut self, state: &State, mode: Mode) {
+    /// Sets registers.
+    pub(crate) fn load(&mut self, state: &State, mode: Mode) {
         let cpu = &mut self.cpu;
         cpu.regs[..16].copy_from_slice(&state.gprs);
         cpu.rip = state.rip;
@@ -214,11 +237,10 @@ impl Guest {
         }
         let vector = (stub / STUB_STEP) as u8;
         let start = (SYSTEM + state.gprs[4].wrapping_sub(SYSTEM_LINEAR)) as usize;
-        let has_error = matches!(vector, 8 | 10..=14 | 17);
         let frame = self.cpu.ram().get(start..(SYSTEM_END as usize).max(start)).unwrap_or_default();
         let mut words = frame.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word));
         let mut word = || words.next().unwrap_or(0);
-        let error_code = if has_error { word() as u32 } else { 0 };
+        let error_code = if has_error_code(vector.into()) { word() as u32 } else { 0 };
         let [rip, cs, rflags, rsp, ss] = std::array::from_fn(|_| word());
         (state.rip, state.rflags, state.gprs[4]) = (rip, rflags, rsp);
         state.selectors[Seg::Cs.index()] = cs as u16;
@@ -264,6 +286,11 @@ impl Guest {
     }
 }
 
+/// Whether exceptions with this number have an error code.
+fn has_error_code(vector: u64) -> bool {
+    matches!(vector, 8 | 10..=14 | 17)
+}
+
 /// Puts bytes into one of some regions.
 pub fn overwrite(regions: &mut [(u32, Vec<u8>)], address: u32, bytes: &[u8]) {
     for (start, region) in regions {
@@ -299,7 +326,9 @@ fn cached(selector: u16) -> Segment {
     let index = selector >> 3;
     match (selector & !3, selector & 4) {
         (0, _) => Segment { selector, ..Segment::default() },
-        (_, 0) => Segment::from_descriptor(selector, GLOBAL[usize::from(index) - 1]),
+        (_, 0) => GLOBAL
+            .get(usize::from(index) - 1)
+            .map_or_else(Segment::default, |descriptor| Segment::from_descriptor(selector, *descriptor)),
         _ => {
             let entry = layout::LOCAL_DESCRIPTORS.iter().find(|entry| entry.index == u32::from(index));
             entry.map_or_else(Segment::default, |entry| Segment::from_descriptor(selector, descriptor(entry)))

@@ -3,6 +3,7 @@
 pub mod approximate;
 pub mod case;
 pub mod compare;
+pub mod fuzz;
 pub mod generate;
 pub mod guest;
 pub mod hunt;

@@ -81,12 +81,13 @@ pub unsafe fn run(child: *mut Child) -> ! {
     }
 }
 
-/// Where signals arrive: with the case's AC flag, which compiled code cannot live with.
+/// Where signals arrive: with the case's AC flag, which compiled code cannot live with, and its ID and NT, which
+/// the next case would inherit.
 #[unsafe(naked)]
 unsafe extern "C" fn entry() {
     naked_asm!(
         "pushfq",
-        "and dword ptr [rsp], 0xFFFBFFFF",
+        "and dword ptr [rsp], 0xFFDBBFFF",
         "popfq",
         "jmp {handler}",
         handler = sym on_signal,
