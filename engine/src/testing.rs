@@ -1,7 +1,5 @@
 //! What the differential tests need to reach into a CPU.
 
-#![allow(unsafe_code, reason = "RAM as a slice")]
-
 use crate::{Cpu, Fault, flag};
 
 /// An event that was about to be delivered.
@@ -94,13 +92,6 @@ impl Cpu {
         self.memory.set_checked(self.system_flags & flag::AC != 0);
         self.halted = false;
         self.interrupt_shadow = false;
-    }
-
-    /// RAM. Whoever changes code in it says so with [`Cpu::code_changed`].
-    pub fn ram(&mut self) -> &mut [u8] {
-        let length = self.memory.ram_bytes() as usize;
-        // SAFETY: RAM has this length and lives as long as the CPU, which is borrowed.
-        unsafe { std::slice::from_raw_parts_mut(self.memory.ram(), length) }
     }
 
     /// RAM was changed from outside.
