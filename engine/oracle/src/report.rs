@@ -15,6 +15,8 @@ pub struct Entry {
     pub cases: u64,
     /// How many of them differ.
     pub differing: u64,
+    /// How many of these the engine ends with #UD, and the processor does not: it has no handler.
+    pub missing: u64,
     /// The first ones, each with its differences; by what differs, so that all kinds are shown.
     pub examples: BTreeMap<String, Example>,
 }
@@ -49,6 +51,7 @@ impl Report {
             family,
             cases: 0,
             differing: 0,
+            missing: 0,
             examples: BTreeMap::new(),
         });
         entry.cases += 1;
@@ -56,6 +59,10 @@ impl Report {
             return;
         }
         entry.differing += 1;
+        if differences.first().is_some_and(|first| first.starts_with("exception") && first.ends_with("/6")) {
+            entry.missing += 1;
+            return;
+        }
         let kind = kind(case, differences);
         if let Some(example) = entry.examples.get_mut(&kind) {
             example.count += 1;
@@ -74,6 +81,7 @@ impl Report {
                 Some(own) => {
                     own.cases += entry.cases;
                     own.differing += entry.differing;
+                    own.missing += entry.missing;
                     for (kind, example) in entry.examples {
                         match own.examples.get_mut(&kind) {
                             Some(known) => known.count += example.count,
@@ -94,14 +102,24 @@ impl Report {
     /// The table, worst first, with so many examples each.
     pub fn table(&self, examples: usize) -> String {
         let mut text = String::new();
+        let mut without_handler = Vec::new();
         let mut entries: Vec<_> = self.entries.iter().filter(|(_, entry)| entry.differing > 0).collect();
-        entries.sort_by_key(|(_, entry)| std::cmp::Reverse(entry.differing * 1_000_000 / entry.cases.max(1)));
+        let rate = |entry: &Entry| (entry.differing - entry.missing) * 1_000_000 / entry.cases.max(1);
+        entries.sort_by_key(|(_, entry)| std::cmp::Reverse(rate(entry)));
         for (name, entry) in entries {
-            let Entry { family, cases, differing, .. } = entry;
-            let _ = writeln!(text, "{name:<14} {family:<8} {differing:>7} of {cases:>7} cases differ");
+            let Entry { family, cases, differing, missing, .. } = entry;
+            if differing == missing {
+                without_handler.push(name.as_str());
+                continue;
+            }
+            let _ = write!(text, "{name:<14} {family:<8} {differing:>7} of {cases:>7} cases differ");
+            let _ = if *missing > 0 { writeln!(text, ", {missing} of them #UD") } else { writeln!(text) };
             for Example { count, case, differences } in entry.most_frequent(examples) {
                 let _ = writeln!(text, "    {count:>6}x {}", line(case, differences));
             }
+        }
+        if !without_handler.is_empty() {
+            let _ = writeln!(text, "without a handler: {}", without_handler.join(" "));
         }
         let (cases, differing) = self.totals();
         let good = self.entries.values().filter(|entry| entry.differing == 0).count();

@@ -15,9 +15,9 @@ const ATTEMPTS: usize = 60;
 /// The longest instruction.
 const LONGEST: usize = 15;
 
-/// Decodes the first instruction of some bytes.
+/// Decodes the first instruction of some bytes, as processors of AMD do.
 pub fn decode(mode: Mode, code: &[u8], rip: u64) -> (Instruction, iced_x86::ConstantOffsets) {
-    let mut decoder = Decoder::with_ip(mode.bits(), code, rip, DecoderOptions::NONE);
+    let mut decoder = Decoder::with_ip(mode.bits(), code, rip, DecoderOptions::AMD);
     let instruction = decoder.decode();
     (instruction, decoder.get_constant_offsets(&instruction))
 }
