@@ -2,7 +2,7 @@
 
 use crate::case::{FxImage, Mode, State};
 use crate::generate::{Catalogue, Generator, Shape};
-use crate::guest::{Guest, RAM, SYSTEM, SYSTEM_END, TABLES};
+use crate::guest::{Guest, RAM, SYSTEM, SYSTEM_END, System, TABLES};
 use crate::layout::{CODE, CODE_END, DATA, DS};
 use crate::random::Random;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -49,7 +49,7 @@ pub struct Fuzzer {
 
 impl Default for Fuzzer {
     fn default() -> Self {
-        let mut guest = Guest::new(true);
+        let mut guest = Guest::new(System::Long, true);
         guest.return_from_exceptions();
         let ram = guest.cpu().ram().to_vec();
         let generators = [Mode::Bits32, Mode::Bits64].map(|mode| Generator {

@@ -3,7 +3,7 @@
 use crate::case::{Case, Outcome};
 use crate::compare::differences;
 use crate::generate::Generator;
-use crate::guest::Guest;
+use crate::guest::{Guest, System};
 use crate::minimize::minimize;
 use crate::report::{self, Report};
 use crate::silicon::{BATCH, Silicon};
@@ -20,10 +20,10 @@ impl Pair {
     ///
     /// # Errors
     /// When no process can be started.
-    pub fn new(through_gates: bool) -> Result<Self> {
+    pub fn new(system: System, through_gates: bool) -> Result<Self> {
         // The child is a copy of this process, which is small before the engine is made.
         let silicon = Silicon::new()?;
-        Ok(Self { silicon, guest: Guest::new(through_gates) })
+        Ok(Self { silicon, guest: Guest::new(system, through_gates) })
     }
 
     /// Runs one case on both.

@@ -5,6 +5,7 @@ use clap::{Parser, ValueEnum};
 use wasm_sandbox_oracle::case::{Case, Mode, Outcome};
 use wasm_sandbox_oracle::compare::differences;
 use wasm_sandbox_oracle::generate::{Catalogue, Family, Generator, Shape};
+use wasm_sandbox_oracle::guest::System;
 use wasm_sandbox_oracle::hunt::Pair;
 use wasm_sandbox_oracle::report::{Report, disassemble, parse};
 
@@ -60,6 +61,9 @@ struct Arguments {
     /// Lets the engine deliver exceptions through gates to ring 0, rather than catching them before.
     #[arg(long)]
     gates: bool,
+    /// Runs 32-bit code in protected mode with PAE, rather than in compatibility mode.
+    #[arg(long)]
+    protected: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -95,10 +99,12 @@ impl FamilyName {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let mut pair = Pair::new(arguments.gates).context("starting a child process")?;
+    let system = if arguments.protected { System::Protected } else { System::Long };
+    let mut pair = Pair::new(system, arguments.gates).context("starting a child process")?;
     let modes = match arguments.mode.as_deref() {
         Some("32") => vec![Mode::Bits32],
         Some(_) => vec![Mode::Bits64],
+        None if arguments.protected => vec![Mode::Bits32],
         None => vec![Mode::Bits32, Mode::Bits64],
     };
     if let Some(text) = &arguments.case {
