@@ -9,7 +9,7 @@
 )]
 
 use crate::code::{Block, General, Links, Offset, Op, Uop};
-use crate::memory::{Entry, PAGE_MASK, is_canonical};
+use crate::memory::{PAGE_MASK, is_canonical};
 use crate::run::Left;
 use crate::state::PAGE_REGISTER;
 use crate::{Cpu, Fault};
@@ -81,36 +81,35 @@ impl Cpu {
         // SAFETY: blocks and records are what the decoder made, register offsets too. Throwing code away sets
         // `changed`, and the arena is reused only when a block is made, which ends the use of the old one.
         unsafe {
-            let regs: *mut u8 = self.regs.as_mut_ptr().cast();
-            let entries: *const Entry = self.memory.entries;
-            let mask = self.address_mask;
-            let is_long = self.mode.is_long();
-            let mut block: *const Block = self.code.at(first);
-            let mut target = self.rip;
-            let arena = self.code.arena;
+            // The loop keeps nothing but the place of the micro-operation in variables: the CPU lies at a fixed
+            // address in the module.
+            let here = Self::place(self);
+            let cpu = &mut *here;
             let mut link_at: *const Offset = std::ptr::null();
-            self.code.changed = false;
+            let mut target = cpu.rip;
+            cpu.current = cpu.code.at(first);
+            cpu.code.changed = false;
             loop {
-                let page_base = target.wrapping_sub((*block).physical & PAGE_MASK);
-                *self.regs.get_unchecked_mut(PAGE_REGISTER) = page_base;
-                self.budget -= i64::from((*block).instructions);
+                let block = cpu.current;
+                cpu.regs[PAGE_REGISTER] = target.wrapping_sub((*block).physical & PAGE_MASK);
+                cpu.budget -= i64::from((*block).instructions);
                 let mut u: *const Uop = Block::first(block);
                 target = loop {
                     let uop = &*u;
                     macro_rules! fail {
                         ($fault:expr) => {
-                            return self.failed(uop, block, page_base, $fault)
+                            return cpu.failed(uop, $fault)
                         };
                     }
                     macro_rules! get {
                         ($t:ty, $at:expr) => {
-                            regs.add(usize::from($at)).cast::<$t>().read()
+                            (&raw mut (*here).regs).cast::<u8>().add(usize::from($at)).cast::<$t>().read()
                         };
                     }
                     macro_rules! put {
                         ($t:ty, $at:expr, $value:expr) => {{
                             let value: $t = $value;
-                            Word::put(value, regs.add(usize::from($at)))
+                            Word::put(value, (&raw mut (*here).regs).cast::<u8>().add(usize::from($at)))
                         }};
                     }
                     // Linear address of the memory operand.
@@ -119,18 +118,18 @@ impl Cpu {
                             get!(u64, uop.base)
                                 .wrapping_add(get!(u64, uop.index) << uop.scale)
                                 .wrapping_add(i64::from(uop.disp) as u64)
-                                & mask
+                                & cpu.address_mask
                         };
                     }
                     macro_rules! load {
                         ($t:ty, $linear:expr) => {{
                             let linear: u64 = $linear;
-                            let entry = &*entries.add((linear >> 12) as usize % 1024);
+                            let entry = &*cpu.memory.entries.add((linear >> 12) as usize % 1024);
                             if entry.read == linear.wrapping_add(<$t as Word>::BYTES - 1) & !PAGE_MASK {
                                 let at = (linear as usize).wrapping_add(entry.addend) as *const $t;
                                 at.read_unaligned()
                             } else {
-                                match self.load_outside(linear, <$t as Word>::BYTES as u32) {
+                                match cpu.load_outside(linear, <$t as Word>::BYTES as u32) {
                                     Ok(value) => value as $t,
                                     Err(fault) => fail!(fault),
                                 }
@@ -141,14 +140,14 @@ impl Cpu {
                         ($t:ty, $linear:expr, $value:expr) => {{
                             let linear: u64 = $linear;
                             let value: $t = $value;
-                            let entry = &*entries.add((linear >> 12) as usize % 1024);
+                            let entry = &*cpu.memory.entries.add((linear >> 12) as usize % 1024);
                             if entry.write == linear.wrapping_add(<$t as Word>::BYTES - 1) & !PAGE_MASK {
                                 let at = (linear as usize).wrapping_add(entry.addend) as *mut $t;
                                 at.write_unaligned(value);
                             } else {
-                                match self.store_outside(linear, value as u64, <$t as Word>::BYTES as u32) {
-                                    Ok(()) if !self.code.changed => {}
-                                    Ok(()) => return self.leave_after(u, block, page_base),
+                                match cpu.store_outside(linear, value as u64, <$t as Word>::BYTES as u32) {
+                                    Ok(()) if !cpu.code.changed => {}
+                                    Ok(()) => return cpu.leave_after(u),
                                     Err(fault) => fail!(fault),
                                 }
                             }
@@ -158,20 +157,20 @@ impl Cpu {
                     macro_rules! modify {
                         ($t:ty, |$old:ident| $new:expr) => {{
                             let linear: u64 = ea!();
-                            let entry = &*entries.add((linear >> 12) as usize % 1024);
+                            let entry = &*cpu.memory.entries.add((linear >> 12) as usize % 1024);
                             if entry.write == linear.wrapping_add(<$t as Word>::BYTES - 1) & !PAGE_MASK {
                                 let at = (linear as usize).wrapping_add(entry.addend) as *mut $t;
                                 let $old: $t = at.read_unaligned();
                                 at.write_unaligned($new);
                             } else {
-                                let $old = match self.load_to_modify(linear, <$t as Word>::BYTES as u32) {
+                                let $old = match cpu.load_to_modify(linear, <$t as Word>::BYTES as u32) {
                                     Ok(value) => value as $t,
                                     Err(fault) => fail!(fault),
                                 };
                                 let new: $t = $new;
-                                match self.store_outside(linear, new as u64, <$t as Word>::BYTES as u32) {
-                                    Ok(()) if !self.code.changed => {}
-                                    Ok(()) => return self.leave_after(u, block, page_base),
+                                match cpu.store_outside(linear, new as u64, <$t as Word>::BYTES as u32) {
+                                    Ok(()) if !cpu.code.changed => {}
+                                    Ok(()) => return cpu.leave_after(u),
                                     Err(fault) => fail!(fault),
                                 }
                             }
@@ -180,66 +179,66 @@ impl Cpu {
                     macro_rules! alu_rr {
                         ($op:ident, $t:ty) => {{
                             let (a, b) = (get!($t, uop.a).sign(), get!($t, uop.b).sign());
-                            put!($t, uop.a, self.alu::<$op, $t>(a, b) as $t)
+                            put!($t, uop.a, cpu.alu::<$op, $t>(a, b) as $t)
                         }};
                     }
                     macro_rules! alu_ri {
                         ($op:ident, $t:ty) => {{
                             let a = get!($t, uop.a).sign();
-                            put!($t, uop.a, self.alu::<$op, $t>(a, uop.imm) as $t)
+                            put!($t, uop.a, cpu.alu::<$op, $t>(a, uop.imm) as $t)
                         }};
                     }
                     macro_rules! alu_rm {
                         ($op:ident, $t:ty) => {{
                             let b = load!($t, ea!()).sign();
                             let a = get!($t, uop.a).sign();
-                            put!($t, uop.a, self.alu::<$op, $t>(a, b) as $t)
+                            put!($t, uop.a, cpu.alu::<$op, $t>(a, b) as $t)
                         }};
                     }
                     macro_rules! alu_mr {
                         ($op:ident, $t:ty) => {{
                             let b = get!($t, uop.a).sign();
-                            modify!($t, |old| self.alu::<$op, $t>(old.sign(), b) as $t)
+                            modify!($t, |old| cpu.alu::<$op, $t>(old.sign(), b) as $t)
                         }};
                     }
                     macro_rules! alu_mi {
                         ($op:ident, $t:ty) => {
-                            modify!($t, |old| self.alu::<$op, $t>(old.sign(), uop.imm) as $t)
+                            modify!($t, |old| cpu.alu::<$op, $t>(old.sign(), uop.imm) as $t)
                         };
                     }
                     macro_rules! cmp_rr {
                         ($op:ident, $t:ty) => {{
-                            self.alu::<$op, $t>(get!($t, uop.a).sign(), get!($t, uop.b).sign());
+                            cpu.alu::<$op, $t>(get!($t, uop.a).sign(), get!($t, uop.b).sign());
                         }};
                     }
                     macro_rules! cmp_ri {
                         ($op:ident, $t:ty) => {{
-                            self.alu::<$op, $t>(get!($t, uop.a).sign(), uop.imm);
+                            cpu.alu::<$op, $t>(get!($t, uop.a).sign(), uop.imm);
                         }};
                     }
                     macro_rules! cmp_rm {
                         ($op:ident, $t:ty) => {{
                             let b = load!($t, ea!()).sign();
-                            self.alu::<$op, $t>(get!($t, uop.a).sign(), b);
+                            cpu.alu::<$op, $t>(get!($t, uop.a).sign(), b);
                         }};
                     }
                     macro_rules! cmp_mr {
                         ($op:ident, $t:ty) => {{
                             let a = load!($t, ea!()).sign();
-                            self.alu::<$op, $t>(a, get!($t, uop.a).sign());
+                            cpu.alu::<$op, $t>(a, get!($t, uop.a).sign());
                         }};
                     }
                     macro_rules! cmp_mi {
                         ($op:ident, $t:ty) => {{
                             let a = load!($t, ea!()).sign();
-                            self.alu::<$op, $t>(a, uop.imm);
+                            cpu.alu::<$op, $t>(a, uop.imm);
                         }};
                     }
                     macro_rules! unary {
                         ($flags:ident, $t:ty, $step:expr) => {{
                             let a = get!($t, uop.a).sign();
                             let result = <$t>::wrap(a.wrapping_add($step));
-                            self.$flags(a, result);
+                            cpu.$flags(a, result);
                             put!($t, uop.a, result as $t)
                         }};
                     }
@@ -247,7 +246,7 @@ impl Cpu {
                         ($flags:ident, $t:ty, $step:expr) => {
                             modify!($t, |old| {
                                 let result = <$t>::wrap(old.sign().wrapping_add($step));
-                                self.$flags(old.sign(), result);
+                                cpu.$flags(old.sign(), result);
                                 result as $t
                             })
                         };
@@ -255,13 +254,13 @@ impl Cpu {
                     macro_rules! shift {
                         ($op:ident, $t:ty, $count:expr) => {{
                             let a = get!($t, uop.a).sign();
-                            put!($t, uop.a, self.shift::<$op, $t>(a, $count) as $t)
+                            put!($t, uop.a, cpu.shift::<$op, $t>(a, $count) as $t)
                         }};
                     }
                     macro_rules! imul {
                         ($t:ty, $a:expr, $b:expr) => {{
                             let (a, b) = ($a.sign(), $b.sign());
-                            put!($t, uop.a, self.multiply::<$t>(a, b) as $t)
+                            put!($t, uop.a, cpu.multiply::<$t>(a, b) as $t)
                         }};
                     }
                     macro_rules! push {
@@ -269,19 +268,19 @@ impl Cpu {
                             let value: $t = $value;
                             let top: $t = get!($t, RSP).wrapping_sub(<$t as Word>::BYTES as $t);
                             let linear = u64::from(top);
-                            let entry = &*entries.add((linear >> 12) as usize % 1024);
+                            let entry = &*cpu.memory.entries.add((linear >> 12) as usize % 1024);
                             if entry.write == linear.wrapping_add(<$t as Word>::BYTES - 1) & !PAGE_MASK {
                                 let at = (linear as usize).wrapping_add(entry.addend) as *mut $t;
                                 at.write_unaligned(value);
                                 put!($t, RSP, top);
                             } else {
                                 let stored =
-                                    self.store_outside(linear, value as u64, <$t as Word>::BYTES as u32);
+                                    cpu.store_outside(linear, value as u64, <$t as Word>::BYTES as u32);
                                 if let Err(fault) = stored {
                                     fail!(fault)
                                 }
                                 put!($t, RSP, top);
-                                if self.code.changed {
+                                if cpu.code.changed {
                                     $changed
                                 }
                             }
@@ -294,13 +293,14 @@ impl Cpu {
                     }
                     macro_rules! return_address {
                         () => {
-                            page_base.wrapping_add(u64::from((*u.add(1).cast::<Links>()).offset))
+                            cpu.regs[PAGE_REGISTER]
+                                .wrapping_add(u64::from((*u.add(1).cast::<Links>()).offset))
                         };
                     }
                     // Returns to addresses that are none fail where they start.
                     macro_rules! check_target {
                         ($to:expr) => {
-                            if is_long && !is_canonical($to) {
+                            if cpu.mode.is_long() && !is_canonical($to) {
                                 fail!(Fault::GP0)
                             }
                         };
@@ -310,14 +310,15 @@ impl Cpu {
                         ($link:ident, $links:ident, $to:expr) => {{
                             let $links = u.add(1).cast::<Links>();
                             let link = (*$links).$link;
-                            if link != 0 && self.budget > 0 {
-                                block = arena.add(link as usize).cast();
-                                self.budget -= i64::from((*block).instructions);
+                            if link != 0 && cpu.budget > 0 {
+                                let block: *const Block = cpu.code.at(link);
+                                cpu.current = block;
+                                cpu.budget -= i64::from((*block).instructions);
                                 u = Block::first(block);
                                 continue;
                             }
-                            let to: u64 = $to & mask;
-                            if (to ^ page_base) & !PAGE_MASK == 0 {
+                            let to: u64 = $to & cpu.address_mask;
+                            if (to ^ cpu.regs[PAGE_REGISTER]) & !PAGE_MASK == 0 {
                                 link_at = &raw const (*$links).$link;
                             }
                             break to;
@@ -325,7 +326,11 @@ impl Cpu {
                     }
                     macro_rules! jump {
                         () => {
-                            go!(taken, links, page_base.wrapping_add(i64::from((*links).target) as u64))
+                            go!(
+                                taken,
+                                links,
+                                cpu.regs[PAGE_REGISTER].wrapping_add(i64::from((*links).target) as u64)
+                            )
                         };
                     }
                     macro_rules! branch {
@@ -351,7 +356,7 @@ impl Cpu {
                     macro_rules! cmp_branch {
                         ($form:ident, $t:ty, $a:ident, $b:ident, $r:ident, $taken:expr) => {{
                             let ($a, $b) = operands!($form, $t);
-                            let $r = self.alu::<CMP, $t>($a, $b);
+                            let $r = cpu.alu::<CMP, $t>($a, $b);
                             let _ = $r;
                             branch!($taken)
                         }};
@@ -359,7 +364,7 @@ impl Cpu {
                     macro_rules! test_branch {
                         ($form:ident, $t:ty, $r:ident, $taken:expr) => {{
                             let (a, b) = operands!($form, $t);
-                            let $r = self.alu::<AND, $t>(a, b);
+                            let $r = cpu.alu::<AND, $t>(a, b);
                             branch!($taken)
                         }};
                     }
@@ -578,7 +583,7 @@ impl Cpu {
                         Op::TestMi64 => cmp_mi!(AND, u64),
                         Op::Zero => {
                             put!(u32, uop.a, 0u32);
-                            self.flags_logic(0);
+                            cpu.flags_logic(0);
                         }
                         Op::IncR32 => unary!(flags_increment, u32, 1),
                         Op::DecR32 => unary!(flags_decrement, u32, -1),
@@ -586,7 +591,7 @@ impl Cpu {
                         Op::DecM32 => unary_memory!(flags_decrement, u32, -1),
                         Op::NegR32 => {
                             let b = get!(u32, uop.a).sign();
-                            let r = self.alu::<SUB, u32>(0, b);
+                            let r = cpu.alu::<SUB, u32>(0, b);
                             put!(u32, uop.a, r as u32);
                         }
                         Op::NotR32 => put!(u32, uop.a, !get!(u32, uop.a)),
@@ -621,7 +626,7 @@ impl Cpu {
                         Op::DecM64 => unary_memory!(flags_decrement, u64, -1),
                         Op::NegR64 => {
                             let b = get!(u64, uop.a).sign();
-                            let r = self.alu::<SUB, u64>(0, b);
+                            let r = cpu.alu::<SUB, u64>(0, b);
                             put!(u64, uop.a, r as u64);
                         }
                         Op::NotR64 => put!(u64, uop.a, !get!(u64, uop.a)),
@@ -654,26 +659,26 @@ impl Cpu {
                         Op::Cdqe => put!(u64, RAX, get!(u32, RAX).sign() as u64),
                         Op::Cdq => put!(u32, RDX, (get!(u32, RAX).sign() >> 63) as u32),
                         Op::Cqo => put!(u64, RDX, (get!(u64, RAX).sign() >> 63) as u64),
-                        Op::Setcc => put!(u8, uop.a, u8::from(self.lazy.condition(uop.c))),
+                        Op::Setcc => put!(u8, uop.a, u8::from(cpu.lazy.condition(uop.c))),
                         Op::CmovRr32 => {
                             let value =
-                                if self.lazy.condition(uop.c) { get!(u32, uop.b) } else { get!(u32, uop.a) };
+                                if cpu.lazy.condition(uop.c) { get!(u32, uop.b) } else { get!(u32, uop.a) };
                             put!(u32, uop.a, value);
                         }
                         Op::CmovRm32 => {
                             let value = load!(u32, ea!());
-                            let value = if self.lazy.condition(uop.c) { value } else { get!(u32, uop.a) };
+                            let value = if cpu.lazy.condition(uop.c) { value } else { get!(u32, uop.a) };
                             put!(u32, uop.a, value);
                         }
                         Op::PushR32 => {
-                            push!(u32, get!(u32, uop.a), return self.leave_after(u, block, page_base))
+                            push!(u32, get!(u32, uop.a), return cpu.leave_after(u))
                         }
                         Op::PushI32 => {
-                            push!(u32, uop.imm as u32, return self.leave_after(u, block, page_base))
+                            push!(u32, uop.imm as u32, return cpu.leave_after(u))
                         }
                         Op::PushM32 => {
                             let value = load!(u32, ea!());
-                            push!(u32, value, return self.leave_after(u, block, page_base))
+                            push!(u32, value, return cpu.leave_after(u))
                         }
                         Op::PopR32 => {
                             let value = pop!(u32);
@@ -688,23 +693,23 @@ impl Cpu {
                         }
                         Op::CmovRr64 => {
                             let value =
-                                if self.lazy.condition(uop.c) { get!(u64, uop.b) } else { get!(u64, uop.a) };
+                                if cpu.lazy.condition(uop.c) { get!(u64, uop.b) } else { get!(u64, uop.a) };
                             put!(u64, uop.a, value);
                         }
                         Op::CmovRm64 => {
                             let value = load!(u64, ea!());
-                            let value = if self.lazy.condition(uop.c) { value } else { get!(u64, uop.a) };
+                            let value = if cpu.lazy.condition(uop.c) { value } else { get!(u64, uop.a) };
                             put!(u64, uop.a, value);
                         }
                         Op::PushR64 => {
-                            push!(u64, get!(u64, uop.a), return self.leave_after(u, block, page_base))
+                            push!(u64, get!(u64, uop.a), return cpu.leave_after(u))
                         }
                         Op::PushI64 => {
-                            push!(u64, uop.imm as u64, return self.leave_after(u, block, page_base))
+                            push!(u64, uop.imm as u64, return cpu.leave_after(u))
                         }
                         Op::PushM64 => {
                             let value = load!(u64, ea!());
-                            push!(u64, value, return self.leave_after(u, block, page_base))
+                            push!(u64, value, return cpu.leave_after(u))
                         }
                         Op::PopR64 => {
                             let value = pop!(u64);
@@ -719,22 +724,22 @@ impl Cpu {
                         }
                         Op::Nop => {}
                         Op::Jmp => jump!(),
-                        Op::Jo => branch!(self.lazy.condition(0)),
-                        Op::Jno => branch!(self.lazy.condition(1)),
-                        Op::Jb => branch!(self.lazy.condition(2)),
-                        Op::Jae => branch!(self.lazy.condition(3)),
-                        Op::Je => branch!(self.lazy.condition(4)),
-                        Op::Jne => branch!(self.lazy.condition(5)),
-                        Op::Jbe => branch!(self.lazy.condition(6)),
-                        Op::Ja => branch!(self.lazy.condition(7)),
-                        Op::Js => branch!(self.lazy.condition(8)),
-                        Op::Jns => branch!(self.lazy.condition(9)),
-                        Op::Jp => branch!(self.lazy.condition(10)),
-                        Op::Jnp => branch!(self.lazy.condition(11)),
-                        Op::Jl => branch!(self.lazy.condition(12)),
-                        Op::Jge => branch!(self.lazy.condition(13)),
-                        Op::Jle => branch!(self.lazy.condition(14)),
-                        Op::Jg => branch!(self.lazy.condition(15)),
+                        Op::Jo => branch!(cpu.lazy.condition(0)),
+                        Op::Jno => branch!(cpu.lazy.condition(1)),
+                        Op::Jb => branch!(cpu.lazy.condition(2)),
+                        Op::Jae => branch!(cpu.lazy.condition(3)),
+                        Op::Je => branch!(cpu.lazy.condition(4)),
+                        Op::Jne => branch!(cpu.lazy.condition(5)),
+                        Op::Jbe => branch!(cpu.lazy.condition(6)),
+                        Op::Ja => branch!(cpu.lazy.condition(7)),
+                        Op::Js => branch!(cpu.lazy.condition(8)),
+                        Op::Jns => branch!(cpu.lazy.condition(9)),
+                        Op::Jp => branch!(cpu.lazy.condition(10)),
+                        Op::Jnp => branch!(cpu.lazy.condition(11)),
+                        Op::Jl => branch!(cpu.lazy.condition(12)),
+                        Op::Jge => branch!(cpu.lazy.condition(13)),
+                        Op::Jle => branch!(cpu.lazy.condition(14)),
+                        Op::Jg => branch!(cpu.lazy.condition(15)),
                         Op::CmpRr8Je => cmp_branch!(rr, u8, a, b, r, a == b),
                         Op::CmpRr8Jne => cmp_branch!(rr, u8, a, b, r, a != b),
                         Op::CmpRr8Jb => cmp_branch!(rr, u8, a, b, r, (a as u64) < b as u64),
@@ -884,19 +889,19 @@ impl Cpu {
                         Op::TestMi8Js => test_branch!(mi, u8, r, r < 0),
                         Op::TestMi8Jns => test_branch!(mi, u8, r, r >= 0),
                         Op::Call32 => {
-                            push!(u32, return_address!() as u32, self.leave_soon());
+                            push!(u32, return_address!() as u32, cpu.leave_soon());
                             jump!()
                         }
                         Op::CallR32 => {
                             let to = u64::from(get!(u32, uop.a));
                             check_target!(to);
-                            push!(u32, return_address!() as u32, self.leave_soon());
+                            push!(u32, return_address!() as u32, cpu.leave_soon());
                             break to;
                         }
                         Op::CallM32 => {
                             let to = u64::from(load!(u32, ea!()));
                             check_target!(to);
-                            push!(u32, return_address!() as u32, self.leave_soon());
+                            push!(u32, return_address!() as u32, cpu.leave_soon());
                             break to;
                         }
                         Op::Ret32 => {
@@ -922,19 +927,19 @@ impl Cpu {
                             break to;
                         }
                         Op::Call64 => {
-                            push!(u64, return_address!() as u64, self.leave_soon());
+                            push!(u64, return_address!() as u64, cpu.leave_soon());
                             jump!()
                         }
                         Op::CallR64 => {
                             let to = u64::from(get!(u64, uop.a));
                             check_target!(to);
-                            push!(u64, return_address!() as u64, self.leave_soon());
+                            push!(u64, return_address!() as u64, cpu.leave_soon());
                             break to;
                         }
                         Op::CallM64 => {
                             let to = u64::from(load!(u64, ea!()));
                             check_target!(to);
-                            push!(u64, return_address!() as u64, self.leave_soon());
+                            push!(u64, return_address!() as u64, cpu.leave_soon());
                             break to;
                         }
                         Op::Ret64 => {
@@ -960,9 +965,9 @@ impl Cpu {
                             break to;
                         }
                         Op::General | Op::GeneralEnd => {
-                            let general = &*self.code.at::<General>(uop.imm as u32);
-                            let start = page_base.wrapping_add(u64::from(uop.offset));
-                            self.rip = start.wrapping_add(u64::from(uop.a)) & mask;
+                            let general = &*cpu.code.at::<General>(uop.imm as u32);
+                            let start = cpu.regs[PAGE_REGISTER].wrapping_add(u64::from(uop.offset));
+                            cpu.rip = start.wrapping_add(u64::from(uop.a)) & cpu.address_mask;
                             if let Err(fault) = (general.handler)(self, &general.insn) {
                                 if fault == Fault::Halt {
                                     return Left::Failed(fault);
@@ -971,35 +976,52 @@ impl Cpu {
                             }
                             if uop.op == Op::GeneralEnd {
                                 if uop.c != 0 {
-                                    break self.rip;
+                                    break cpu.rip;
                                 }
                                 return Left::Check;
                             }
-                            if self.code.changed {
-                                return self.leave_after(u, block, page_base);
+                            if cpu.code.changed {
+                                return cpu.leave_after(u);
                             }
                         }
-                        Op::End => break page_base.wrapping_add(u64::from(uop.offset)) & mask,
+                        Op::End => {
+                            break cpu.regs[PAGE_REGISTER].wrapping_add(u64::from(uop.offset))
+                                & cpu.address_mask;
+                        }
                         Op::Links => return Left::Check,
                     }
                     u = u.add(1);
                 };
-                if self.budget <= 0 {
-                    self.rip = target;
+                if cpu.budget <= 0 {
+                    cpu.rip = target;
                     return Left::Check;
                 }
-                let address = &*self.code.address(target);
-                block = if address.rip == target && address.key == self.code.key {
-                    self.code.at(address.block)
+                let address = &*cpu.code.address(target);
+                cpu.current = if address.rip == target && address.key == cpu.code.key {
+                    cpu.code.at(address.block)
                 } else {
-                    match self.enter(target, link_at) {
-                        Ok(block) => self.code.at(block),
+                    match cpu.enter(target, link_at) {
+                        Ok(block) => cpu.code.at(block),
                         Err(left) => return left,
                     }
                 };
                 link_at = std::ptr::null();
             }
         }
+    }
+
+    /// Where the CPU lies.
+    #[cfg(target_arch = "wasm32")]
+    #[inline(always)]
+    fn place(_: *mut Self) -> *mut Self {
+        crate::exports::cpu_place()
+    }
+
+    /// Where the CPU lies.
+    #[cfg(not(target_arch = "wasm32"))]
+    #[inline(always)]
+    fn place(this: *mut Self) -> *mut Self {
+        this
     }
 
     /// The block at `target`, which is noted for the next time: in the table of addresses, and in the link of a branch
@@ -1026,11 +1048,11 @@ impl Cpu {
     /// Leaves at a fault: as if the instruction, and those after it, had not been begun.
     #[cold]
     #[inline(never)]
-    unsafe fn failed(&mut self, uop: *const Uop, block: *const Block, page_base: u64, fault: Fault) -> Left {
+    unsafe fn failed(&mut self, uop: *const Uop, fault: Fault) -> Left {
         // SAFETY: the caller is executing them.
         unsafe {
-            self.rip = page_base.wrapping_add(u64::from((*uop).offset)) & self.address_mask;
-            self.budget += i64::from((*block).instructions) - i64::from((*uop).ordinal);
+            self.rip = self.regs[PAGE_REGISTER].wrapping_add(u64::from((*uop).offset)) & self.address_mask;
+            self.budget += i64::from((*self.current).instructions) - i64::from((*uop).ordinal);
         }
         Left::Failed(fault)
     }
@@ -1038,9 +1060,9 @@ impl Cpu {
     /// Leaves after the instruction of `uop`: the code that follows may have changed.
     #[cold]
     #[inline(never)]
-    unsafe fn leave_after(&mut self, uop: *const Uop, block: *const Block, page_base: u64) -> Left {
+    unsafe fn leave_after(&mut self, uop: *const Uop) -> Left {
         // SAFETY: only the last micro-operation of a block has none after it, and that does not get here.
-        unsafe { self.failed(uop.add(1), block, page_base, Fault::Repeat) };
+        unsafe { self.failed(uop.add(1), Fault::Repeat) };
         Left::Check
     }
 

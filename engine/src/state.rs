@@ -1,6 +1,6 @@
 //! The architectural state of the CPU, and how it starts.
 
-use crate::code::CodeCache;
+use crate::code::{Block, CodeCache};
 use crate::flags::{LazyFlags, flag};
 use crate::memory::Memory;
 use crate::run::Shared;
@@ -164,6 +164,8 @@ pub struct Cpu {
     pub(crate) memory: Memory,
     /// Decoded code.
     pub(crate) code: CodeCache,
+    /// The block being executed.
+    pub(crate) current: *const Block,
     /// Linear address of the last page fault, until it is delivered.
     pub fault_address: u64,
     /// Local descriptor table.
@@ -214,6 +216,7 @@ impl Cpu {
             shared: Shared::default(),
             memory: Memory::new(ram_bytes)?,
             code: CodeCache::new(ram_bytes)?,
+            current: std::ptr::null(),
             fault_address: 0,
             ldtr: Segment::default(),
             tr: Segment::default(),
