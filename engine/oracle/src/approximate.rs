@@ -63,7 +63,8 @@ impl Tolerance {
             && (0..4).all(|lane| {
                 let (native, engine) = ((native >> (32 * lane)) as u32, (engine >> (32 * lane)) as u32);
                 let (expected, got) = (f32::from_bits(native), f32::from_bits(engine));
-                native == engine || (f64::from(expected) - f64::from(got)).abs() <= f64::from(expected).abs() * 7.5e-4
+                native == engine
+                    || (f64::from(expected) - f64::from(got)).abs() <= f64::from(expected).abs() * 7.5e-4
             })
     }
 }

@@ -106,9 +106,7 @@ impl State {
     /// Registers for a mode, with nothing in them.
     pub fn new(mode: Mode) -> Self {
         let selectors = match mode {
-            Mode::Bits32 => {
-                [layout::DS, layout::CS32, layout::DS, layout::DS, layout::FS32, layout::GS32]
-            }
+            Mode::Bits32 => [layout::DS, layout::CS32, layout::DS, layout::DS, layout::FS32, layout::GS32],
             Mode::Bits64 => [layout::DS, layout::CS64, layout::DS, layout::DS, 0, 0],
         };
         let mut gprs = [0; 16];
@@ -184,7 +182,8 @@ pub struct Changes {
 
 impl Changes {
     /// No change.
-    pub const NONE: Self = Self { sum: 0, count: 0, addresses: [0; NAMED_CHANGES], words: [0; NAMED_CHANGES] };
+    pub const NONE: Self =
+        Self { sum: 0, count: 0, addresses: [0; NAMED_CHANGES], words: [0; NAMED_CHANGES] };
 
     /// Enters one.
     pub fn add(&mut self, address: u32, word: u64) {
@@ -194,7 +193,8 @@ impl Changes {
             self.words[index] = word;
         }
         self.count = self.count.wrapping_add(1);
-        self.sum = (self.sum.rotate_left(7) ^ word ^ (u64::from(address) << 40)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.sum =
+            (self.sum.rotate_left(7) ^ word ^ (u64::from(address) << 40)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     }
 
     /// Those that are named, each with its address.

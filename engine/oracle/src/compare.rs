@@ -17,7 +17,8 @@ const END_OF_USER: u64 = 0x7FFF_FFFF_F000;
 /// The error code's bit for a page that is there.
 const PRESENT: u32 = 1;
 const REGISTERS: [&str; 16] = [
-    "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+    "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+    "r15",
 ];
 const SEGMENTS: [&str; 6] = ["es", "cs", "ss", "ds", "fs", "gs"];
 
@@ -190,7 +191,11 @@ fn unspecified(case: &Case, first: &Instruction) -> Vec<std::ops::Range<u32>> {
             iced_x86::Register::GS => layout::GS_BASE.into(),
             full if full.is_gpr64() => {
                 let value = case.state.gprs[full.number()];
-                if register.size() == 4 { value & u64::from(u32::MAX) } else { value & (u64::MAX >> (64 - 8 * register.size().min(8))) }
+                if register.size() == 4 {
+                    value & u64::from(u32::MAX)
+                } else {
+                    value & (u64::MAX >> (64 - 8 * register.size().min(8)))
+                }
             }
             _ => 0,
         })

@@ -140,7 +140,7 @@ impl Fuzzer {
     /// Descriptors, gates, task state.
     fn tables(&mut self, random: &mut Random) {
         for _ in 0..1 + random.below(100) {
-            let at = SYSTEM + random.below(SYSTEM_END - SYSTEM) & !7;
+            let at = (SYSTEM + random.below(SYSTEM_END - SYSTEM)) & !7;
             self.guest.put(at, &random.next().to_le_bytes());
         }
         let controls = controls(random, true);
@@ -215,7 +215,9 @@ pub fn fuzz(target: Target, seed: u64, instructions: u64) -> Result<u64, String>
         match catch_unwind(AssertUnwindSafe(|| fuzzer.run(target, seed, program))) {
             // Programs that fault at once count too, or there might be no end.
             Ok(instructions) => done += instructions.clamp(50, 1 << 30),
-            Err(_) => failure = Some(format!("{target:?}, seed {seed}: program {program} made the engine panic")),
+            Err(_) => {
+                failure = Some(format!("{target:?}, seed {seed}: program {program} made the engine panic"))
+            }
         }
         number.fetch_add(1, Ordering::Relaxed);
     }

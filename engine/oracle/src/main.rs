@@ -117,7 +117,8 @@ fn main() -> Result<()> {
         let catalogue = Catalogue::new(mode, |code, family| {
             let name = format!("{:?}", code.mnemonic()).to_lowercase();
             arguments.family.is_none_or(|wanted| wanted.family() == family)
-                && (arguments.mnemonic.is_empty() || arguments.mnemonic.iter().any(|wanted| is_like(&name, wanted)))
+                && (arguments.mnemonic.is_empty()
+                    || arguments.mnemonic.iter().any(|wanted| is_like(&name, wanted)))
         });
         let shape = match arguments.shape {
             ShapeName::Single => Shape::Single,

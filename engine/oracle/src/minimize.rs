@@ -15,7 +15,8 @@ pub fn minimize(case: &Case, mut still_fails: impl FnMut(&Case) -> bool) -> Case
     let usual = State::new(case.mode);
     attempt(&mut |case| case.state.fx = usual.fx);
     // Control words, MXCSR, then each register.
-    let parts = [(0, 6), (24, 28)].into_iter().chain((2..26).map(|register| (16 * register, 16 * register + 16)));
+    let parts =
+        [(0, 6), (24, 28)].into_iter().chain((2..26).map(|register| (16 * register, 16 * register + 16)));
     for (start, end) in parts {
         attempt(&mut |case| case.state.fx.0[start..end].copy_from_slice(&usual.fx.0[start..end]));
     }

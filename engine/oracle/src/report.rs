@@ -148,7 +148,8 @@ impl Entry {
 pub fn kind(case: &Case, differences: &[String]) -> String {
     let (instruction, _) = decode(case.mode, &case.code, case.state.rip);
     let words = differences.iter().filter_map(|difference| difference.split(' ').next());
-    let places = words.map(|word| if word.starts_with('[') { "memory" } else { word.trim_end_matches(char::is_numeric) });
+    let places = words
+        .map(|word| if word.starts_with('[') { "memory" } else { word.trim_end_matches(char::is_numeric) });
     let mut places: Vec<&str> = places.collect();
     places.dedup();
     format!("{:?} {}", instruction.code(), places.join(" "))
@@ -184,7 +185,8 @@ pub fn disassemble(case: &Case) -> String {
 pub struct Described<'a>(pub &'a Case);
 
 const NAMES: [&str; 16] = [
-    "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+    "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+    "r15",
 ];
 
 fn hex(bytes: &[u8]) -> String {
@@ -298,7 +300,8 @@ impl crate::case::Stop {
         number("mxcsr", state.fx.mxcsr().into(), before.fx.mxcsr().into());
         let mut bytes = |name: String, value: &[u8], before: &[u8]| {
             if value != before {
-                let hex = |bytes: &[u8]| bytes.iter().rev().map(|byte| format!("{byte:02x}")).collect::<String>();
+                let hex =
+                    |bytes: &[u8]| bytes.iter().rev().map(|byte| format!("{byte:02x}")).collect::<String>();
                 let _ = writeln!(text, "  {name} {} -> {}", hex(before), hex(value));
             }
         };

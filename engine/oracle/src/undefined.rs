@@ -76,9 +76,10 @@ pub fn result(instruction: &Instruction, before: Option<&State>) -> bool {
     match instruction.code() {
         // BSWAP of 16 bits.
         Code::Bswap_r16 => true,
-        Code::Shld_rm16_r16_imm8 | Code::Shld_rm16_r16_CL | Code::Shrd_rm16_r16_imm8 | Code::Shrd_rm16_r16_CL => {
-            count(instruction, before).is_none_or(|count| count > 16)
-        }
+        Code::Shld_rm16_r16_imm8
+        | Code::Shld_rm16_r16_CL
+        | Code::Shrd_rm16_r16_imm8
+        | Code::Shrd_rm16_r16_CL => count(instruction, before).is_none_or(|count| count > 16),
         _ => false,
     }
 }
@@ -123,7 +124,8 @@ pub fn is_determined(case: &Case) -> bool {
         let before = (start == 0).then_some(&case.state);
         let next = start + instruction.len();
         let is_last = next >= case.code.len();
-        if to_rflags(instruction.rflags_read()) & undefined != 0 || (!is_last && result(&instruction, before)) {
+        if to_rflags(instruction.rflags_read()) & undefined != 0 || (!is_last && result(&instruction, before))
+        {
             return false;
         }
         undefined &= !settled(&instruction);

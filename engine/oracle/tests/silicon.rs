@@ -30,7 +30,9 @@ fn outcomes_do_not_depend_on_other_cases() {
 /// What is compared; in 32-bit code, R8 to R15 are nobody's.
 fn comparable(outcome: &Outcome) -> impl PartialEq + use<> {
     match outcome {
-        Outcome::Stopped(stop) => Ok((stop.state.gprs, stop.state.rip, stop.exception.vector, stop.changes.sum)),
+        Outcome::Stopped(stop) => {
+            Ok((stop.state.gprs, stop.state.rip, stop.exception.vector, stop.changes.sum))
+        }
         Outcome::SystemCall => Err("a system call".to_owned()),
         Outcome::Hung => Err("hung".to_owned()),
         Outcome::Lost(reason) => Err(reason.clone()),

@@ -40,8 +40,23 @@ impl fmt::Display for Family {
 const INTEGER_FEATURES: [CpuidFeature; 17] = {
     use CpuidFeature::*;
     [
-        INTEL8086, INTEL186, INTEL286, INTEL386, INTEL486, X64, CMOV, CX8, CMPXCHG16B, MULTIBYTENOP, PAUSE, POPCNT,
-        LZCNT, MOVBE, BMI1, BMI2, PREFETCHW,
+        INTEL8086,
+        INTEL186,
+        INTEL286,
+        INTEL386,
+        INTEL486,
+        X64,
+        CMOV,
+        CX8,
+        CMPXCHG16B,
+        MULTIBYTENOP,
+        PAUSE,
+        POPCNT,
+        LZCNT,
+        MOVBE,
+        BMI1,
+        BMI2,
+        PREFETCHW,
     ]
 };
 const SIMD_FEATURES: [CpuidFeature; 12] = {
@@ -56,7 +71,8 @@ const SYSTEM_FEATURES: [CpuidFeature; 4] =
 const EXCLUDED: [Mnemonic; 15] = {
     use Mnemonic::*;
     [
-        Syscall, Sysenter, Sysexit, Sysexitq, Cpuid, Rdtsc, Rdpmc, Sgdt, Sidt, Sldt, Str, Smsw, Umov, Lmsw, Invlpg,
+        Syscall, Sysenter, Sysexit, Sysexitq, Cpuid, Rdtsc, Rdpmc, Sgdt, Sidt, Sldt, Str, Smsw, Umov, Lmsw,
+        Invlpg,
     ]
 };
 
@@ -104,16 +120,52 @@ pub fn family_of(op_code: &OpCodeInfo) -> Option<Family> {
 }
 
 fn is_system(op_code: &OpCodeInfo) -> bool {
-    use iced_x86::OpCodeOperandKind as Operand;
     use Mnemonic::*;
-    let of_segments = |kind: &Operand| {
-        matches!(kind, Operand::seg_reg | Operand::farbr2_2 | Operand::farbr4_2)
-    };
+    use iced_x86::OpCodeOperandKind as Operand;
+    let of_segments =
+        |kind: &Operand| matches!(kind, Operand::seg_reg | Operand::farbr2_2 | Operand::farbr4_2);
     let named = matches!(
         op_code.mnemonic(),
-        Lar | Lsl | Verr | Verw | Arpl | Lds | Les | Lfs | Lgs | Lss | Retf | Iret | Iretd | Iretq | Int | Int1 | Int3
-            | Into | Hlt | Cli | Sti | In | Out | Insb | Insw | Insd | Outsb | Outsw | Outsd | Ud0 | Ud1 | Ud2 | Clts
-            | Invd | Wbinvd | Lgdt | Lidt | Lldt | Ltr | Wrmsr | Rdmsr
+        Lar | Lsl
+            | Verr
+            | Verw
+            | Arpl
+            | Lds
+            | Les
+            | Lfs
+            | Lgs
+            | Lss
+            | Retf
+            | Iret
+            | Iretd
+            | Iretq
+            | Int
+            | Int1
+            | Int3
+            | Into
+            | Hlt
+            | Cli
+            | Sti
+            | In
+            | Out
+            | Insb
+            | Insw
+            | Insd
+            | Outsb
+            | Outsw
+            | Outsd
+            | Ud0
+            | Ud1
+            | Ud2
+            | Clts
+            | Invd
+            | Wbinvd
+            | Lgdt
+            | Lidt
+            | Lldt
+            | Ltr
+            | Wrmsr
+            | Rdmsr
     );
     let pushes_segment =
         matches!(op_code.mnemonic(), Push | Pop) && op_code.op_kinds().first().is_some_and(of_segments);

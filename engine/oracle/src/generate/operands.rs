@@ -7,8 +7,8 @@ use crate::case::{Case, Mode, Patch};
 use crate::layout::{self, REGIONS};
 use crate::random::Random;
 use iced_x86::{
-    CodeSize, ConstantOffsets, FlowControl, Instruction, InstructionInfoFactory, MemorySize, Mnemonic, OpKind,
-    Register, UsedMemory,
+    CodeSize, ConstantOffsets, FlowControl, Instruction, InstructionInfoFactory, MemorySize, Mnemonic,
+    OpKind, Register, UsedMemory,
 };
 
 /// What numbers of this size in memory are.
@@ -187,7 +187,12 @@ impl<'a> Operands<'a> {
             self.set(1, count);
         } else if matches!(
             instruction.mnemonic(),
-            Mnemonic::Loop | Mnemonic::Loope | Mnemonic::Loopne | Mnemonic::Jrcxz | Mnemonic::Jecxz | Mnemonic::Jcxz
+            Mnemonic::Loop
+                | Mnemonic::Loope
+                | Mnemonic::Loopne
+                | Mnemonic::Jrcxz
+                | Mnemonic::Jecxz
+                | Mnemonic::Jcxz
         ) {
             let count = self.random.pick(&[0, 1, 2, 0x1_0000, 0x1_0000_0000, 0x1_0000_0001, 0x1_0001]);
             self.set(1, count);
@@ -203,7 +208,8 @@ impl<'a> Operands<'a> {
             _ => u64::MAX,
         };
         let wanted = places::operand(self.random, self.case.mode, size as u64);
-        let offset = wanted.wrapping_sub(self.segment_base(memory.segment())).wrapping_sub(memory.displacement());
+        let offset =
+            wanted.wrapping_sub(self.segment_base(memory.segment())).wrapping_sub(memory.displacement());
         let (base, index) = (number(memory.base()), number(memory.index()));
         let scale = u64::from(memory.scale()).max(1);
         match (base, index) {
@@ -223,7 +229,8 @@ impl<'a> Operands<'a> {
         let state = &self.case.state;
         let register = |register: Option<usize>| register.map_or(0, |register| state.gprs[register]);
         let index = register(index) & index_mask(memory, mask);
-        let offset = register(base).wrapping_add(index.wrapping_mul(scale)).wrapping_add(memory.displacement()) & mask;
+        let offset =
+            register(base).wrapping_add(index.wrapping_mul(scale)).wrapping_add(memory.displacement()) & mask;
         let address = offset.wrapping_add(self.segment_base(memory.segment()));
         let bytes = self.content(instruction, memory, size);
         self.put(address, &bytes);
@@ -241,14 +248,19 @@ impl<'a> Operands<'a> {
         let bits = mode.bits() as usize / 8;
         let of_stack = number(memory.base()) == Some(4) && instruction.memory_base() != memory.base();
         match instruction.mnemonic() {
-            Mnemonic::Ret | Mnemonic::Jmp | Mnemonic::Call if size <= 8 && (of_stack || is_near_indirect(instruction)) => {
+            Mnemonic::Ret | Mnemonic::Jmp | Mnemonic::Call
+                if size <= 8 && (of_stack || is_near_indirect(instruction)) =>
+            {
                 let mut bytes = places::branch(self.random, mode).to_le_bytes().to_vec();
                 bytes.truncate(size.max(2));
                 bytes
             }
-            Mnemonic::Retf | Mnemonic::Jmp | Mnemonic::Call | Mnemonic::Iret | Mnemonic::Iretd | Mnemonic::Iretq => {
-                self.far_frame(instruction)
-            }
+            Mnemonic::Retf
+            | Mnemonic::Jmp
+            | Mnemonic::Call
+            | Mnemonic::Iret
+            | Mnemonic::Iretd
+            | Mnemonic::Iretq => self.far_frame(instruction),
             Mnemonic::Pop | Mnemonic::Mov if instruction.op0_register().is_segment_register() => {
                 let mut bytes = u64::from(places::selector(self.random)).to_le_bytes().to_vec();
                 bytes.truncate(size.clamp(2, bits));
@@ -324,5 +336,8 @@ fn is_near(instruction: &Instruction) -> bool {
 
 fn is_near_indirect(instruction: &Instruction) -> bool {
     matches!(instruction.flow_control(), FlowControl::IndirectBranch | FlowControl::IndirectCall)
-        && matches!(instruction.memory_size(), MemorySize::WordOffset | MemorySize::DwordOffset | MemorySize::QwordOffset)
+        && matches!(
+            instruction.memory_size(),
+            MemorySize::WordOffset | MemorySize::DwordOffset | MemorySize::QwordOffset
+        )
 }

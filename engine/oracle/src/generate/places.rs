@@ -57,7 +57,9 @@ pub fn branch(random: &mut Random, mode: Mode) -> u64 {
         0 => u64::from(CODE_END) - random.below(3),
         1 => u64::from(DATA) + random.below(0x100),
         2 => random.below(0x1_0000),
-        3 if mode == Mode::Bits64 => random.pick(&[0x8000_0000_0000, 1 << 63, 0xFFFF_8000_0000_0000, 0x1_0002_0100]),
+        3 if mode == Mode::Bits64 => {
+            random.pick(&[0x8000_0000_0000, 1 << 63, 0xFFFF_8000_0000_0000, 0x1_0002_0100])
+        }
         _ => u64::from(CODE) + 0x200 + random.below(0x1800),
     }
 }

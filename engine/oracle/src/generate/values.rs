@@ -62,9 +62,15 @@ fn float(random: &mut Random, exponent_bits: u32, fraction_bits: u32) -> (bool, 
         6 => (sign, 1, edge_fraction),
         7 => (sign, highest - 1, edge_fraction),
         // Small integers and halves.
-        8 => (sign, bias + random.below(8), (random.next() & mask) >> (fraction_bits - 3) << (fraction_bits - 3)),
+        8 => (
+            sign,
+            bias + random.below(8),
+            (random.next() & mask) >> (fraction_bits - 3) << (fraction_bits - 3),
+        ),
         // What just fits into integers, or does not.
-        9 => (sign, bias + random.pick(&[7, 14, 15, 16, 30, 31, 32, 62, 63, 64]).min(bias - 1), edge_fraction),
+        9 => {
+            (sign, bias + random.pick(&[7, 14, 15, 16, 30, 31, 32, 62, 63, 64]).min(bias - 1), edge_fraction)
+        }
         10 => (sign, bias, edge_fraction),
         11 => (sign, bias - 1, edge_fraction),
         12 => (sign, bias.wrapping_add(random.below(64)).wrapping_sub(32) & highest, random.next() & mask),

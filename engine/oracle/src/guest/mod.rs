@@ -4,8 +4,8 @@ mod tables;
 
 use crate::case::{Case, Changes, Exception, FxImage, Mode, Outcome, State, Stop};
 use crate::layout::{self, FILLER, REGIONS};
-use tables::{STUB_STEP, STUBS, cached, has_error_code};
 pub use tables::{RAM, SYSTEM, SYSTEM_END, System, TABLES};
+use tables::{STUB_STEP, STUBS, cached, has_error_code};
 use wasm_sandbox_engine::{Cpu, Seg, Stop as Ended};
 
 /// Instructions, or steps of a repeated one, before a case is taken for endless.

@@ -81,7 +81,8 @@ impl System {
         const LME_LMA: u64 = 0x500;
         let base = self.linear();
         let efer = SCE_NXE | if self == Self::Long { LME_LMA } else { 0 };
-        let system_segment = |selector, attributes, limit, at| Segment { selector, attributes, limit, base: base + at };
+        let system_segment =
+            |selector, attributes, limit, at| Segment { selector, attributes, limit, base: base + at };
         Registers {
             controls: Controls {
                 cr0: PE_MP_ET_NE_WP_AM_PG,
@@ -179,7 +180,7 @@ impl System {
     /// The interrupt gate of a vector; those of `int3` and `into` are for users.
     fn gate(self, vector: u64) -> Vec<Piece> {
         let target = self.linear() + STUBS + STUB_STEP * vector;
-        let access = 0x8E00 | u64::from(matches!(vector, 3 | 4)) * 0x6000;
+        let access = 0x8E00 | (u64::from(matches!(vector, 3 | 4)) * 0x6000);
         let selector = if self == Self::Long { 0x10 } else { 0x08 };
         let low = target & 0xFFFF | selector << 16 | access << 32 | (target >> 16 & 0xFFFF) << 48;
         match self {

@@ -8,7 +8,7 @@ mod confine;
 mod shared;
 
 use crate::case::{Case, Outcome};
-use crate::layout::{CODE, CODE_END, DATA, LOCAL_DESCRIPTORS, READ_ONLY, DATA_END, STACK, STACK_END};
+use crate::layout::{CODE, CODE_END, DATA, DATA_END, LOCAL_DESCRIPTORS, READ_ONLY, STACK, STACK_END};
 use child::Child;
 use shared::{LONGEST_CODE, MOST_PATCHES, PATCH_BYTES, SLOTS, Shared};
 use std::io::{Error, Result};
@@ -52,7 +52,8 @@ impl Silicon {
         let end = case.state.rip.saturating_add(case.code.len() as u64);
         let inside = |address: u32, length: usize| {
             let end = u64::from(address) + length as u64;
-            (address >= DATA && end <= u64::from(DATA_END)) || (address >= STACK && end <= u64::from(STACK_END))
+            (address >= DATA && end <= u64::from(DATA_END))
+                || (address >= STACK && end <= u64::from(STACK_END))
         };
         case.code.len() <= LONGEST_CODE
             && case.state.rip >= u64::from(CODE)
@@ -285,7 +286,13 @@ fn install_descriptors() -> bool {
     const EXPAND_DOWN: u32 = 1 << 1;
     const CODE: u32 = 2 << 1;
     LOCAL_DESCRIPTORS.iter().all(|entry| {
-        let kind = if entry.code { CODE } else if entry.expand_down { EXPAND_DOWN } else { 0 };
+        let kind = if entry.code {
+            CODE
+        } else if entry.expand_down {
+            EXPAND_DOWN
+        } else {
+            0
+        };
         let descriptor = UserDescriptor {
             index: entry.index,
             base: entry.base,
@@ -298,8 +305,9 @@ fn install_descriptors() -> bool {
                 | 1 << 6,
         };
         // SAFETY: the descriptor is what the kernel expects; function 1 writes one entry.
-        let result =
-            unsafe { libc::syscall(libc::SYS_modify_ldt, 1, &raw const descriptor, size_of_val(&descriptor)) };
+        let result = unsafe {
+            libc::syscall(libc::SYS_modify_ldt, 1, &raw const descriptor, size_of_val(&descriptor))
+        };
         result == 0
     })
 }
