@@ -27,6 +27,7 @@ mod flags;
 mod general;
 pub mod host;
 mod integer;
+mod interpret;
 mod memory;
 mod operand;
 mod paging;
