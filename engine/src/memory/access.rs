@@ -80,6 +80,29 @@ impl Cpu {
         self.store_slow(linear, value.to_wide(), T::BYTES as u32)
     }
 
+    /// Loads what the same instruction is going to store to: a fault is that of a write.
+    ///
+    /// # Errors
+    /// As [`Cpu::store`]; the store cannot fail after it.
+    #[inline(always)]
+    pub fn load_for_update<T: Value>(&mut self, linear: u64) -> Result<T, Fault> {
+        let entry = self.entry(linear);
+        if entry.write == linear.wrapping_add(T::BYTES - 1) & !PAGE_MASK {
+            let host = (linear as usize).wrapping_add(entry.addend) as *const T;
+            // SAFETY: the tag matched, so all bytes lie in one page of RAM.
+            return Ok(unsafe { host.read_unaligned() });
+        }
+        self.load_for_update_slow(linear, T::BYTES as u32).map(T::from_wide)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn load_for_update_slow(&mut self, linear: u64, bytes: u32) -> Result<u128, Fault> {
+        self.check_alignment(linear, bytes)?;
+        self.probe(linear, bytes, true)?;
+        self.load_slow(linear, bytes)
+    }
+
     #[cold]
     #[inline(never)]
     pub(crate) fn load_slow(&mut self, linear: u64, bytes: u32) -> Result<u128, Fault> {
