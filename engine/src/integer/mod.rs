@@ -4,6 +4,7 @@ mod arithmetic;
 mod atomic;
 mod bcd;
 mod bits;
+mod bulk;
 mod control;
 mod modify;
 mod moves;

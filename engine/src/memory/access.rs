@@ -206,6 +206,33 @@ impl Cpu {
         Ok(Some((unsafe { self.memory.ram().add(physical as usize) }, length)))
     }
 
+    /// The RAM behind `bytes` bytes within a page; `None` for memory-mapped devices, and if every access has to be looked
+    /// at. After a write the caller has nothing to do.
+    ///
+    /// # Errors
+    /// As an access.
+    pub(crate) fn ram_slice(
+        &mut self,
+        linear: u64,
+        bytes: u64,
+        write: bool,
+    ) -> Result<Option<*mut u8>, Fault> {
+        if self.memory.is_checked() || (linear & PAGE_MASK) + bytes > PAGE {
+            return Ok(None);
+        }
+        let access = if write { Access::Write } else { Access::Read };
+        let user = self.memory.is_user();
+        let physical = self.translate(linear, access, user)?;
+        if physical.saturating_add(bytes) > self.memory.ram_bytes() {
+            return Ok(None);
+        }
+        if write {
+            self.code_written(physical, bytes);
+        }
+        // SAFETY: just checked to be within RAM.
+        Ok(Some(unsafe { self.memory.ram().add(physical as usize) }))
+    }
+
     fn check_alignment(&mut self, linear: u64, bytes: u32) -> Result<(), Fault> {
         if self.memory.is_checked() {
             let misaligned = linear & u64::from(bytes - 1) & 7 != 0;
