@@ -10,17 +10,17 @@ use crate::{Cpu, Fault, Handler, flag};
 pub(super) fn handler(code: Code) -> Option<Handler> {
     use Code::*;
     Some(match code {
-        Pmovmskb_r32_xmm | Pmovmskb_r64_xmm => |cpu, insn| {
-            masks(cpu, insn, |v: [u64; 2]| byte_signs(v[0]) | byte_signs(v[1]) << 8)
-        },
+        Pmovmskb_r32_xmm | Pmovmskb_r64_xmm => {
+            |cpu, insn| masks(cpu, insn, |v: [u64; 2]| byte_signs(v[0]) | byte_signs(v[1]) << 8)
+        }
         Movmskps_r32_xmm | Movmskps_r64_xmm => |cpu, insn| {
             masks(cpu, insn, |v: [u32; 4]| {
                 u64::from(v[0] >> 31 | v[1] >> 31 << 1 | v[2] >> 31 << 2 | v[3] >> 31 << 3)
             })
         },
-        Movmskpd_r32_xmm | Movmskpd_r64_xmm => |cpu, insn| {
-            masks(cpu, insn, |v: [u64; 2]| v[0] >> 63 | v[1] >> 63 << 1)
-        },
+        Movmskpd_r32_xmm | Movmskpd_r64_xmm => {
+            |cpu, insn| masks(cpu, insn, |v: [u64; 2]| v[0] >> 63 | v[1] >> 63 << 1)
+        }
         Pmovmskb_r32_mm | Pmovmskb_r64_mm => |cpu, insn| {
             mmx::ready(cpu)?;
             let value = mmx::get(cpu, mmx::number(insn.op1_register()));
@@ -28,27 +28,27 @@ pub(super) fn handler(code: Code) -> Option<Handler> {
             mmx::enter(cpu);
             Ok(())
         },
-        Pinsrb_xmm_r32m8_imm8 | Pinsrb_xmm_r64m8_imm8 => |cpu, insn| {
-            insert(cpu, insn, |lanes: &mut [u8; 16], at, value| lanes[at % 16] = value as u8)
-        },
-        Pinsrw_xmm_r32m16_imm8 | Pinsrw_xmm_r64m16_imm8 => |cpu, insn| {
-            insert(cpu, insn, |lanes: &mut [u16; 8], at, value| lanes[at % 8] = value as u16)
-        },
-        Pinsrd_xmm_rm32_imm8 => |cpu, insn| {
-            insert(cpu, insn, |lanes: &mut [u32; 4], at, value| lanes[at % 4] = value as u32)
-        },
-        Pinsrq_xmm_rm64_imm8 => |cpu, insn| {
-            insert(cpu, insn, |lanes: &mut [u64; 2], at, value| lanes[at % 2] = value)
-        },
-        Pextrb_r32m8_xmm_imm8 | Pextrb_r64m8_xmm_imm8 => |cpu, insn| {
-            extract(cpu, insn, |lanes: [u8; 16], at| u64::from(lanes[at % 16]))
-        },
+        Pinsrb_xmm_r32m8_imm8 | Pinsrb_xmm_r64m8_imm8 => {
+            |cpu, insn| insert(cpu, insn, |lanes: &mut [u8; 16], at, value| lanes[at % 16] = value as u8)
+        }
+        Pinsrw_xmm_r32m16_imm8 | Pinsrw_xmm_r64m16_imm8 => {
+            |cpu, insn| insert(cpu, insn, |lanes: &mut [u16; 8], at, value| lanes[at % 8] = value as u16)
+        }
+        Pinsrd_xmm_rm32_imm8 => {
+            |cpu, insn| insert(cpu, insn, |lanes: &mut [u32; 4], at, value| lanes[at % 4] = value as u32)
+        }
+        Pinsrq_xmm_rm64_imm8 => {
+            |cpu, insn| insert(cpu, insn, |lanes: &mut [u64; 2], at, value| lanes[at % 2] = value)
+        }
+        Pextrb_r32m8_xmm_imm8 | Pextrb_r64m8_xmm_imm8 => {
+            |cpu, insn| extract(cpu, insn, |lanes: [u8; 16], at| u64::from(lanes[at % 16]))
+        }
         Pextrw_r32_xmm_imm8 | Pextrw_r64_xmm_imm8 | Pextrw_r32m16_xmm_imm8 | Pextrw_r64m16_xmm_imm8 => {
             |cpu, insn| extract(cpu, insn, |lanes: [u16; 8], at| u64::from(lanes[at % 8]))
         }
-        Pextrd_rm32_xmm_imm8 | Extractps_rm32_xmm_imm8 | Extractps_r64m32_xmm_imm8 => |cpu, insn| {
-            extract(cpu, insn, |lanes: [u32; 4], at| u64::from(lanes[at % 4]))
-        },
+        Pextrd_rm32_xmm_imm8 | Extractps_rm32_xmm_imm8 | Extractps_r64m32_xmm_imm8 => {
+            |cpu, insn| extract(cpu, insn, |lanes: [u32; 4], at| u64::from(lanes[at % 4]))
+        }
         Pextrq_rm64_xmm_imm8 => |cpu, insn| extract(cpu, insn, |lanes: [u64; 2], at| lanes[at % 2]),
         Pinsrw_mm_r32m16_imm8 | Pinsrw_mm_r64m16_imm8 => |cpu, insn| {
             mmx::ready(cpu)?;

@@ -111,7 +111,9 @@ fn logic(code: Code) -> Option<Handler> {
     use Code::*;
     Some(match code {
         Pand_xmm_xmmm128 | Andps_xmm_xmmm128 | Andpd_xmm_xmmm128 => xmm!(u64, u64, each(|a, b| a & b)),
-        Pandn_xmm_xmmm128 | Andnps_xmm_xmmm128 | Andnpd_xmm_xmmm128 => xmm!(u64, u64, each(|a: u64, b| !a & b)),
+        Pandn_xmm_xmmm128 | Andnps_xmm_xmmm128 | Andnpd_xmm_xmmm128 => {
+            xmm!(u64, u64, each(|a: u64, b| !a & b))
+        }
         Por_xmm_xmmm128 | Orps_xmm_xmmm128 | Orpd_xmm_xmmm128 => xmm!(u64, u64, each(|a, b| a | b)),
         Pxor_xmm_xmmm128 | Xorps_xmm_xmmm128 | Xorpd_xmm_xmmm128 => xmm!(u64, u64, each(|a, b| a ^ b)),
         Pand_mm_mmm64 => mm!(u64, u64, each(|a, b| a & b)),

@@ -4,6 +4,7 @@
 //! target's own vector type.
 
 #![allow(unsafe_code, reason = "transmutes between types of 16 or 8 bytes without invalid values")]
+#![allow(unnecessary_transmutes, reason = "one macro for all widths")]
 
 use std::array::from_fn;
 use std::mem::transmute;

@@ -63,7 +63,9 @@ fn binary_mmx<A: HalfLanes, R: HalfLanes>(
 macro_rules! xmm {
     ($from:ty, $to:ty, $f:expr) => {
         |cpu, insn| {
-            crate::simd::binary::<[$from; 16 / size_of::<$from>()], [$to; 16 / size_of::<$to>()]>(cpu, insn, $f)
+            crate::simd::binary::<[$from; 16 / size_of::<$from>()], [$to; 16 / size_of::<$to>()]>(
+                cpu, insn, $f,
+            )
         }
     };
 }
@@ -71,8 +73,13 @@ macro_rules! xmm {
 macro_rules! mm {
     ($from:ty, $to:ty, $f:expr) => {
         |cpu, insn| {
-            crate::simd::binary_mmx::<[$from; 8 / size_of::<$from>()], [$to; 8 / size_of::<$to>()]>(cpu, insn, $f)
+            crate::simd::binary_mmx::<[$from; 8 / size_of::<$from>()], [$to; 8 / size_of::<$to>()]>(
+                cpu, insn, $f,
+            )
         }
     };
 }
 use {mm, xmm};
+
+#[cfg(test)]
+mod tests;

@@ -94,9 +94,9 @@ fn shuffle(code: Code) -> Option<Handler> {
                 [d[i & 3], d[(i >> 2) & 3], s[(i >> 4) & 3], s[(i >> 6) & 3]]
             })
         },
-        Shufpd_xmm_xmmm128_imm8 => |cpu, insn| {
-            with_immediate(cpu, insn, |d: [u64; 2], s, i| [d[i & 1], s[(i >> 1) & 1]])
-        },
+        Shufpd_xmm_xmmm128_imm8 => {
+            |cpu, insn| with_immediate(cpu, insn, |d: [u64; 2], s, i| [d[i & 1], s[(i >> 1) & 1]])
+        }
         Palignr_xmm_xmmm128_imm8 => |cpu, insn| with_immediate::<[u8; 16]>(cpu, insn, align),
         Palignr_mm_mmm64_imm8 => |cpu, insn| with_immediate_mmx::<[u8; 8]>(cpu, insn, align),
         Insertps_xmm_xmmm32_imm8 => insert_single,

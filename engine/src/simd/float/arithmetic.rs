@@ -118,8 +118,12 @@ fn other(code: Code) -> Option<Handler> {
     Some(match code {
         Sqrtsd_xmm_xmmm64 => sqrt_double,
         Sqrtss_xmm_xmmm32 => sqrt_single,
-        Sqrtpd_xmm_xmmm128 => |cpu, insn| packed::<Double>(cpu, insn, |_, x, env| soft::sqrt::<Double>(x, env)),
-        Sqrtps_xmm_xmmm128 => |cpu, insn| packed::<Single>(cpu, insn, |_, x, env| soft::sqrt::<Single>(x, env)),
+        Sqrtpd_xmm_xmmm128 => {
+            |cpu, insn| packed::<Double>(cpu, insn, |_, x, env| soft::sqrt::<Double>(x, env))
+        }
+        Sqrtps_xmm_xmmm128 => {
+            |cpu, insn| packed::<Single>(cpu, insn, |_, x, env| soft::sqrt::<Single>(x, env))
+        }
         Addsubps_xmm_xmmm128 => |cpu, insn| alternating::<Single>(cpu, insn),
         Addsubpd_xmm_xmmm128 => |cpu, insn| alternating::<Double>(cpu, insn),
         Haddps_xmm_xmmm128 => |cpu, insn| horizontal_single(cpu, insn, soft::add::<Single>),

@@ -7,8 +7,8 @@ use super::format::{Double, Format, Single};
 use super::integers::{from_integer, narrow, to_integer, to_integral, widen};
 use super::lanewise::{packed, scalar, scalar_source, set_scalar};
 use crate::simd::lanes::{HalfLanes, Lanes, V};
-use crate::simd::operands::destination;
 use crate::simd::mmx;
+use crate::simd::operands::destination;
 use crate::{Cpu, Fault, Handler};
 
 /// CVTSI2SD and CVTSI2SS.
@@ -259,12 +259,12 @@ fn vectors(code: Code) -> Option<Handler> {
         },
         Cvtps2dq_xmm_xmmm128 => |cpu, insn| whole(cpu, insn, |x, env| singles_to_integers(x, false, env)),
         Cvttps2dq_xmm_xmmm128 => |cpu, insn| whole(cpu, insn, |x, env| singles_to_integers(x, true, env)),
-        Cvtpd2dq_xmm_xmmm128 => |cpu, insn| {
-            whole(cpu, insn, |x, env| [doubles_to_integers(x, false, env).pack(), 0])
-        },
-        Cvttpd2dq_xmm_xmmm128 => |cpu, insn| {
-            whole(cpu, insn, |x, env| [doubles_to_integers(x, true, env).pack(), 0])
-        },
+        Cvtpd2dq_xmm_xmmm128 => {
+            |cpu, insn| whole(cpu, insn, |x, env| [doubles_to_integers(x, false, env).pack(), 0])
+        }
+        Cvttpd2dq_xmm_xmmm128 => {
+            |cpu, insn| whole(cpu, insn, |x, env| [doubles_to_integers(x, true, env).pack(), 0])
+        }
         Cvtpi2ps_xmm_mmm64 => |cpu, insn| from_mmx(cpu, insn, false),
         Cvtpi2pd_xmm_mmm64 => |cpu, insn| from_mmx(cpu, insn, true),
         Cvtps2pi_mm_xmmm64 => |cpu, insn| to_mmx(cpu, insn, false, false),

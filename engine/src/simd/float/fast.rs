@@ -221,7 +221,11 @@ fn slowly<O: Operation, F: Format>(cpu: &mut Cpu, a: u64, b: u64) -> Result<u64,
 
 /// A packed binary64 operation.
 #[inline(always)]
-pub(in crate::simd) fn doubles<O: Operation>(cpu: &mut Cpu, a: [u64; 2], b: [u64; 2]) -> Result<[u64; 2], Fault> {
+pub(in crate::simd) fn doubles<O: Operation>(
+    cpu: &mut Cpu,
+    a: [u64; 2],
+    b: [u64; 2],
+) -> Result<[u64; 2], Fault> {
     if is_plain(cpu.mxcsr) {
         let r: [u64; 2] =
             std::array::from_fn(|i| O::double(f64::from_bits(a[i]), f64::from_bits(b[i])).to_bits());
@@ -243,7 +247,11 @@ pub(in crate::simd) fn doubles<O: Operation>(cpu: &mut Cpu, a: [u64; 2], b: [u64
 
 /// A packed binary32 operation.
 #[inline(always)]
-pub(in crate::simd) fn singles<O: Operation>(cpu: &mut Cpu, a: [u32; 4], b: [u32; 4]) -> Result<[u32; 4], Fault> {
+pub(in crate::simd) fn singles<O: Operation>(
+    cpu: &mut Cpu,
+    a: [u32; 4],
+    b: [u32; 4],
+) -> Result<[u32; 4], Fault> {
     if is_plain(cpu.mxcsr) {
         let r: [u32; 4] =
             std::array::from_fn(|i| O::single(f32::from_bits(a[i]), f32::from_bits(b[i])).to_bits());

@@ -55,8 +55,7 @@ pub(super) fn from_integer<F: Format>(value: i64, env: &mut Env) -> u64 {
     }
     let magnitude = value.unsigned_abs();
     let shift = magnitude.leading_zeros();
-    let number =
-        Number { negative: value < 0, exponent: 63 - shift as i32, significand: magnitude << shift };
+    let number = Number { negative: value < 0, exponent: 63 - shift as i32, significand: magnitude << shift };
     soft::round::<F>(number, env)
 }
 
