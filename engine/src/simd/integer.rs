@@ -155,7 +155,20 @@ fn minimum_position(_: [u16; 8], words: [u16; 8]) -> [u16; 8] {
     [best.0, best.1, 0, 0, 0, 0, 0, 0]
 }
 
+/// MPSADBW: sums of the absolute differences of 4 bytes of the source and 8 places of the destination.
+fn multiple_differences(a: [u8; 16], b: [u8; 16], immediate: u8) -> [u16; 8] {
+    let block = usize::from(immediate & 3) * 4;
+    let start = usize::from(immediate >> 2 & 1) * 4;
+    std::array::from_fn(|i| (0..4).map(|k| u16::from(a[start + i + k].abs_diff(b[block + k]))).sum())
+}
+
 fn sse4(code: Code) -> Option<Handler> {
+    if code == Code::Mpsadbw_xmm_xmmm128_imm8 {
+        return Some(|cpu, insn| {
+            let immediate = insn.immediate8();
+            super::binary(cpu, insn, |a, b| multiple_differences(a, b, immediate))
+        });
+    }
     table_xmm! { code;
         Pmuldq_xmm_xmmm128 i32, i64, pairs(|a: [i32; 2], b: [i32; 2]| i64::from(a[0]) * i64::from(b[0]));
         Pmulld_xmm_xmmm128 i32, i32, each(i32::wrapping_mul);

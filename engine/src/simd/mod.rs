@@ -2,6 +2,7 @@
 //!
 //! There is no VEX and no EVEX: instructions with these prefixes are #UD.
 
+mod aes;
 mod control;
 mod extract;
 mod float;
@@ -10,8 +11,10 @@ mod lanes;
 mod mmx;
 mod moves;
 mod operands;
+mod sha;
 mod shifts;
 mod shuffles;
+mod strings;
 
 use iced_x86::{Code, Instruction};
 
@@ -28,6 +31,9 @@ pub(crate) fn handler(code: Code) -> Option<Handler> {
         .or_else(|| extract::handler(code))
         .or_else(|| float::handler(code))
         .or_else(|| control::handler(code))
+        .or_else(|| strings::handler(code))
+        .or_else(|| aes::handler(code))
+        .or_else(|| sha::handler(code))
 }
 
 /// `destination = f(destination, source)` on XMM registers.

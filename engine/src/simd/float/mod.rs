@@ -1,5 +1,6 @@
 //! Floating point (SDM vol. 1, chapters 4.8, 10.4, 11.4 and 11.5).
 
+mod approximate;
 mod arithmetic;
 mod compare;
 mod convert;
@@ -17,5 +18,8 @@ use crate::Handler;
 pub(super) use env::VALID;
 
 pub(super) fn handler(code: Code) -> Option<Handler> {
-    arithmetic::handler(code).or_else(|| compare::handler(code)).or_else(|| convert::handler(code))
+    arithmetic::handler(code)
+        .or_else(|| compare::handler(code))
+        .or_else(|| convert::handler(code))
+        .or_else(|| approximate::handler(code))
 }

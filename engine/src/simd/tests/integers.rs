@@ -271,3 +271,68 @@ fn moves() {
     ];
     compare_all(list, CASES, any);
 }
+
+/// All immediates from 0 to 127 with these three high bits fixed.
+macro_rules! strings {
+    ($($name:literal),*) => {$(
+        compare_all(immediates!($name: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), CASES, text);
+        compare_all(immediates!($name: 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31), CASES, text);
+        compare_all(immediates!($name: 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47), CASES, text);
+        compare_all(immediates!($name: 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63), CASES, text);
+        compare_all(immediates!($name: 64, 65, 70, 75, 76, 81, 88, 93, 98, 103, 113, 117, 122, 127, 200), CASES, text);
+    )*};
+}
+
+/// Few different characters, short lengths.
+fn text(random: &mut Random) -> State {
+    let mut few = |zeros: bool| {
+        let any = random.next();
+        let set: [u8; 4] = if any & 1 == 0 { [1, 2, 0x80, 3] } else { [0xFF, 0x7F, 1, 0x80] };
+        (0..16).fold(0u128, |all, i| {
+            let pick = random.next();
+            let zero = zeros && pick & 0xF0 == 0;
+            let same = i % 2 == 1 && pick & 0x700 != 0;
+            let byte = if zero || same { 0 } else { set[pick as usize & 3] };
+            all << 8 | u128::from(byte)
+        })
+    };
+    let (a, b) = (few(true), few(true));
+    let mut length = || match random.next() % 8 {
+        0 => random.next(),
+        1 => (random.next() % 40).wrapping_neg(),
+        2 => 1 << 31 | random.next() << 32,
+        3 => 1 << 63,
+        _ => random.next() % 20,
+    };
+    let (rax, rdx) = (length(), length());
+    let b = if random.next() & 3 == 0 { a >> (8 * (random.next() % 4)) } else { b };
+    State { xmm: [a, b, 5], rax, rdx, rcx: !0, mxcsr: 0x1F80, ..State::default() }
+}
+
+#[test]
+fn texts() {
+    strings!["pcmpistri xmm0, xmm1", "pcmpistrm xmm0, xmm1", "pcmpestri xmm0, xmm1", "pcmpestrm xmm0, xmm1"];
+    strings![".byte 0x66, 0x48, 0x0f, 0x3a, 0x61, 0xc1"];
+}
+
+#[test]
+fn cryptography() {
+    let list = native![
+        "aesenc xmm0, xmm1",
+        "aesenclast xmm0, xmm1",
+        "aesdec xmm0, xmm1",
+        "aesdeclast xmm0, xmm1",
+        "aesimc xmm0, xmm1",
+        "sha1nexte xmm0, xmm1",
+        "sha1msg1 xmm0, xmm1",
+        "sha1msg2 xmm0, xmm1",
+        "sha256rnds2 xmm1, xmm2, xmm0",
+        "sha256msg1 xmm0, xmm1",
+        "sha256msg2 xmm0, xmm1",
+    ];
+    compare_all(list, CASES, any);
+    compare_all(immediates!("aeskeygenassist xmm0, xmm1": 0, 1, 2, 0x36, 255), CASES, any);
+    compare_all(immediates!("pclmulqdq xmm0, xmm1": 0, 1, 16, 17, 255), CASES, any);
+    compare_all(immediates!("sha1rnds4 xmm0, xmm1": 0, 1, 2, 3), CASES, any);
+    compare_all(immediates!("mpsadbw xmm0, xmm1": 0, 1, 2, 3, 4, 5, 6, 7, 255), CASES, any);
+}
