@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 /// What `xtask artifacts` puts there.
-const FILES: [&str; 6] = [
+const FILES: [&str; 8] = [
     "v86.wasm",
     "v86.cwasm",
+    "wx86.wasm",
+    "wx86.cwasm",
     "image/vmlinux",
     "image/initramfs.cpio",
     "image/root.erofs.zst",
@@ -27,7 +29,8 @@ fn main() {
         }
     }
     println!("cargo:rustc-env=WASM_SANDBOX_ARTIFACTS={}", directory.display());
-    println!("cargo:rustc-env=ENGINE_HASH={}", hash(&directory, &["v86.wasm"]));
+    println!("cargo:rustc-env=V86_HASH={}", hash(&directory, &["v86.wasm"]));
+    println!("cargo:rustc-env=WX86_HASH={}", hash(&directory, &["wx86.wasm"]));
     let image = ["image/vmlinux", "image/initramfs.cpio", "image/root.erofs.zst"];
     println!("cargo:rustc-env=IMAGE_HASH={}", hash(&directory, &image));
 }

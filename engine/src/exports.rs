@@ -2,27 +2,39 @@
 
 #![allow(unsafe_code, reason = "exported names, and the one CPU of the module")]
 
+use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::host::log;
 use crate::{Boot, Cpu, TableRegister};
 
-/// The module's CPU; one thread, and the host never calls in while a call is under way.
-static mut CPU: Option<Box<Cpu>> = None;
+/// The module's CPU; one thread, and the host never calls in while a call is under way. At a fixed address, which the
+/// interpreter's loop makes use of.
+static mut CPU: MaybeUninit<Cpu> = MaybeUninit::uninit();
+/// Whether it has been made.
+static MADE: AtomicBool = AtomicBool::new(false);
 
-/// The CPU, if it was made.
-#[allow(static_mut_refs, reason = "the module has one thread, and imports never call back")]
-fn cpu() -> Option<&'static mut Cpu> {
-    // SAFETY: no other reference is alive: see the reason above.
-    unsafe { CPU.as_deref_mut() }
+/// Where the CPU lies.
+#[inline(always)]
+pub(crate) fn cpu_place() -> *mut Cpu {
+    (&raw mut CPU).cast()
 }
 
-/// Makes a CPU with `ram_bytes` (a multiple of 64 KiB) of RAM; where RAM lies, or 0 if there is no room.
+/// The CPU, if it was made.
+fn cpu() -> Option<&'static mut Cpu> {
+    // SAFETY: it was made, and no other reference is alive: the module has one thread, and imports never call back.
+    MADE.load(Ordering::Relaxed).then(|| unsafe { &mut *cpu_place() })
+}
+
+/// Makes a CPU with `ram_bytes` (a multiple of 64 KiB) of RAM; where RAM lies, or 0 if there is no room. Called once.
 #[unsafe(no_mangle)]
 pub extern "C" fn engine_new(ram_bytes: u32) -> u32 {
     std::panic::set_hook(Box::new(|info| log(&info.to_string())));
-    let Some(mut made) = Cpu::new(ram_bytes as usize) else { return 0 };
+    let Some(made) = Cpu::new(ram_bytes as usize) else { return 0 };
     let ram = made.memory.ram() as u32;
     // SAFETY: no reference to the CPU is alive.
-    unsafe { CPU = Some(made) };
+    unsafe { cpu_place().write(*made) };
+    MADE.store(true, Ordering::Relaxed);
     ram
 }
 

@@ -27,6 +27,7 @@ mod flags;
 mod general;
 pub mod host;
 mod integer;
+mod interpret;
 mod memory;
 mod operand;
 mod paging;
@@ -35,6 +36,8 @@ mod segment;
 mod simd;
 mod state;
 mod system;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod x87;
 
 #[cfg(target_arch = "wasm32")]

@@ -2,9 +2,9 @@
 
 #![allow(unsafe_code, reason = "micro-operations are read through pointers into the arena")]
 
-use crate::code::{Block, General, Op, Uop};
+use crate::state::{FS_BASE, GS_BASE};
 use crate::system::Origin;
-use crate::{Cpu, Fault, flag, host};
+use crate::{Cpu, Fault, Seg, flag, host};
 
 /// Why `Cpu::run` came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub struct Shared {
 }
 
 /// Why a chain of blocks was left; `Cpu::rip` is where to go on.
-enum Left {
+pub(crate) enum Left {
     /// Look at interrupts and the like, then go on.
     Check,
     /// An instruction failed; `Cpu::rip` is its address.
@@ -117,12 +117,31 @@ impl Cpu {
         if self.halted {
             return Err(Fault::Halt);
         }
-        if self.interrupt_shadow || self.system_flags & (flag::TF | flag::RF) != 0 || self.has_breakpoints() {
-            return self.step();
+        // Nobody can tell whether an interrupt that is not there was held off, nor RF without breakpoints.
+        if self.has_breakpoints() || self.system_flags & flag::TF != 0 || self.shared.interrupt_line != 0 {
+            if self.interrupt_shadow
+                || self.system_flags & (flag::TF | flag::RF) != 0
+                || self.has_breakpoints()
+            {
+                return self.step();
+            }
+        } else {
+            self.interrupt_shadow = false;
+            self.system_flags &= !flag::RF;
+        }
+        self.code.set_mode(self.mode);
+        for (place, seg) in [(FS_BASE, Seg::Fs), (GS_BASE, Seg::Gs)] {
+            self.regs[place] = self.segments[seg.index()].base;
         }
         let start = self.rip;
-        let block = self.find_block(start)?;
-        self.note_address(start, block);
+        let block = match self.code.known(start) {
+            Some(block) => block,
+            None => {
+                let block = self.find_block(start)?;
+                self.note_address(start, block);
+                block
+            }
+        };
         match self.run_blocks(block) {
             Left::Check => Ok(()),
             Left::Failed(fault) => Err(fault),
@@ -153,10 +172,10 @@ impl Cpu {
     }
 
     /// Notes that `rip` leads to `block` for as long as addresses mean what they do.
-    fn note_address(&mut self, rip: u64, block: u32) {
-        let generation = self.code.generation;
+    pub(crate) fn note_address(&mut self, rip: u64, block: u32) {
+        let key = self.code.key;
         // SAFETY: `address` points into the table.
-        unsafe { *self.code.address(rip) = crate::code::Address { rip, block, generation } };
+        unsafe { *self.code.address(rip) = crate::code::Address { rip, block, key } };
     }
 
     /// Raises an exception, and what comes of that: double fault, shutdown (SDM vol. 3, 6.15, vector 8).
@@ -174,6 +193,8 @@ impl Cpu {
     }
 
     fn deliver_or_raise(&mut self, vector: u8, error: Option<u32>, origin: Origin) -> Result<(), Fault> {
+        #[cfg(any(test, feature = "testing"))]
+        self.catch_event(vector, error)?;
         let Err(second) = self.deliver(vector, error, origin) else { return Ok(()) };
         if vector == 8 && origin == Origin::Exception {
             return Err(Fault::Shutdown);
@@ -195,48 +216,5 @@ impl Cpu {
             return Ok(());
         }
         self.raise(second)
-    }
-
-    /// Executes blocks, one after the other, until something has to be looked at.
-    fn run_blocks(&mut self, first: u32) -> Left {
-        let block = self.code.at::<Block>(first);
-        // SAFETY: `first` is a block, and blocks are not freed while they run: clearing the arena sets
-        // `changed`, and is done only when a block is made.
-        unsafe {
-            let instructions = i64::from((*block).instructions);
-            let page_base = self.rip.wrapping_sub((*block).physical & 0xFFF);
-            self.budget -= instructions;
-            let mut u: *const Uop = Block::first(block);
-            self.code.changed = false;
-            loop {
-                let uop = &*u;
-                match uop.op {
-                    Op::General | Op::GeneralEnd => {
-                        let general = &*self.code.at::<General>(uop.imm as u32);
-                        let start = page_base.wrapping_add(u64::from(uop.offset));
-                        self.rip = start.wrapping_add(u64::from(uop.a)) & self.rip_mask();
-                        if let Err(fault) = (general.handler)(self, &general.insn) {
-                            if fault != Fault::Halt {
-                                self.rip = start;
-                                self.budget += instructions - i64::from(uop.ordinal);
-                            }
-                            return Left::Failed(fault);
-                        }
-                        if uop.op == Op::GeneralEnd {
-                            return Left::Check;
-                        }
-                        if self.code.changed {
-                            self.budget += instructions - i64::from(uop.ordinal) - 1;
-                            return Left::Check;
-                        }
-                    }
-                    Op::End => {
-                        self.rip = page_base.wrapping_add(u64::from(uop.offset)) & self.rip_mask();
-                        return Left::Check;
-                    }
-                }
-                u = u.add(1);
-            }
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! The architectural state of the CPU, and how it starts.
 
-use crate::code::CodeCache;
+use crate::code::{Block, CodeCache};
 use crate::flags::{LazyFlags, flag};
 use crate::memory::Memory;
 use crate::run::Shared;
@@ -43,10 +43,16 @@ pub(crate) mod efer {
     pub(crate) const NXE: u64 = 1 << 11;
 }
 
-/// How many general registers there are.
-pub(crate) const REGISTERS: usize = 16;
 /// Index in `Cpu::regs` of a register that is always zero: an absent base or index.
 pub(crate) const ZERO: usize = 16;
+/// Index of a register that holds the base of FS, then GS, for micro-operations.
+pub(crate) const FS_BASE: usize = 17;
+/// See [`FS_BASE`].
+pub(crate) const GS_BASE: usize = 18;
+/// Index of a register that holds the first address of the page being executed.
+pub(crate) const PAGE_REGISTER: usize = 19;
+/// How many places `Cpu::regs` has.
+pub(crate) const PLACES: usize = 20;
 /// Index of RSP.
 pub(crate) const RSP: usize = 4;
 
@@ -63,6 +69,14 @@ impl Mode {
     pub const BIG_STACK: u8 = 4;
     /// CS, DS, ES and SS are flat: base 0, no limits (always in 64-bit mode).
     pub const FLAT: u8 = 8;
+    /// FS has no limits (always in 64-bit mode).
+    pub const FS_FLAT: u8 = 16;
+    /// GS has no limits (always in 64-bit mode).
+    pub const GS_FLAT: u8 = 32;
+    /// CPL 3.
+    pub const USER: u8 = 128;
+    /// What all decoded code depends on.
+    pub const ALWAYS: u8 = Self::LONG | Self::BIG | Self::BIG_STACK | Self::FLAT;
 
     /// 64-bit code.
     pub const fn is_long(self) -> bool {
@@ -116,9 +130,10 @@ pub struct Boot {
 /// One CPU with its memory.
 #[repr(C)]
 pub struct Cpu {
-    /// RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8-R15, and one that is always 0.
+    /// RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8-R15, one that is always 0, and others that only
+    /// micro-operations use.
     /// Outside of 64-bit mode the upper halves are not looked at.
-    pub regs: [u64; REGISTERS + 1],
+    pub regs: [u64; PLACES],
     /// Instruction pointer: an offset in CS.
     pub rip: u64,
     /// Status flags.
@@ -149,6 +164,8 @@ pub struct Cpu {
     pub(crate) memory: Memory,
     /// Decoded code.
     pub(crate) code: CodeCache,
+    /// The block being executed.
+    pub(crate) current: *const Block,
     /// Linear address of the last page fault, until it is delivered.
     pub fault_address: u64,
     /// Local descriptor table.
@@ -174,13 +191,16 @@ pub struct Cpu {
     pub xmm: [u128; 16],
     /// SSE control and status.
     pub mxcsr: u32,
+    /// Events that tests catch.
+    #[cfg(any(test, feature = "testing"))]
+    pub catch: crate::testing::Catch,
 }
 
 impl Cpu {
     /// A CPU after reset, with `ram_bytes` of RAM that is all zero; `None` if there is no room.
     pub fn new(ram_bytes: usize) -> Option<Box<Self>> {
         Some(Box::new(Self {
-            regs: [0; REGISTERS + 1],
+            regs: [0; PLACES],
             rip: 0,
             lazy: LazyFlags::default(),
             system_flags: 0,
@@ -196,6 +216,7 @@ impl Cpu {
             shared: Shared::default(),
             memory: Memory::new(ram_bytes)?,
             code: CodeCache::new(ram_bytes)?,
+            current: std::ptr::null(),
             fault_address: 0,
             ldtr: Segment::default(),
             tr: Segment::default(),
@@ -212,6 +233,8 @@ impl Cpu {
             fpu: Fpu::default(),
             xmm: [0; 16],
             mxcsr: 0x1F80,
+            #[cfg(any(test, feature = "testing"))]
+            catch: crate::testing::Catch::default(),
         }))
     }
 
@@ -231,7 +254,7 @@ impl Cpu {
             self.cr4 = cr4::PAE;
             self.efer = efer::LME | efer::LMA;
         }
-        self.regs = [0; REGISTERS + 1];
+        self.regs = [0; PLACES];
         self.regs[6] = boot.rsi;
         self.rip = boot.rip;
         self.set_flags(flag::ONE);
@@ -245,15 +268,15 @@ impl Cpu {
         self.efer & efer::LMA != 0
     }
 
-    /// Brings `mode` and `address_mask` up to date; to be called when CS, SS, DS, ES or EFER.LMA
-    /// change.
+    /// Brings `mode` and `address_mask` up to date; to be called when a segment register, CPL or
+    /// EFER.LMA change.
     pub fn update_mode(&mut self) {
         let code = &self.segments[Seg::Cs.index()];
         let stack = &self.segments[Seg::Ss.index()];
         let long = self.long_mode_active() && code.has(Segment::LONG);
         let mut mode = 0;
         if long {
-            mode |= Mode::LONG | Mode::BIG_STACK | Mode::FLAT;
+            mode |= Mode::LONG | Mode::BIG_STACK | Mode::FLAT | Mode::FS_FLAT | Mode::GS_FLAT;
         } else {
             if code.has(Segment::BIG) {
                 mode |= Mode::BIG;
@@ -269,6 +292,14 @@ impl Cpu {
                 mode |= Mode::FLAT;
             }
         }
+        for (seg, bit) in [(Seg::Fs, Mode::FS_FLAT), (Seg::Gs, Mode::GS_FLAT)] {
+            if self.segments[seg.index()].is_unlimited() {
+                mode |= bit;
+            }
+        }
+        if self.cpl == 3 {
+            mode |= Mode::USER;
+        }
         self.mode = Mode(mode);
         self.address_mask = if long { u64::MAX } else { u64::from(u32::MAX) };
     }
@@ -277,5 +308,6 @@ impl Cpu {
     pub fn set_cpl(&mut self, cpl: u8) {
         self.cpl = cpl;
         self.memory.select(cpl == 3);
+        self.update_mode();
     }
 }

@@ -7,7 +7,7 @@
 use crate::cache::Cache;
 use crate::progress::Step;
 use crate::recipe::{self, Key};
-use crate::{agent, image, v86};
+use crate::{agent, engine, image, v86};
 use anyhow::{Context, Result, ensure};
 use std::env;
 use std::fs::{self, File};
@@ -19,7 +19,7 @@ use std::process::Command;
 const VARIABLE: &str = "WASM_SANDBOX_ARTIFACTS";
 /// Files that come out of the image as they are.
 const IMAGE_FILES: [&str; 3] = ["vmlinux", "root.erofs.zst", "image.json"];
-/// The program that compiles the CPU engine; cargo puts it beside this one.
+/// The program that compiles CPU engines; cargo puts it beside this one.
 const PRECOMPILER: &str = "precompile-engine";
 /// A regular file that everybody may read and execute.
 const PROGRAM_MODE: u32 = 0o100_755;
@@ -32,9 +32,10 @@ pub fn assemble(cache: &Cache, jobs: Option<usize>) -> Result<PathBuf> {
     fs::create_dir_all(&image_directory)
         .with_context(|| format!("creating {}", image_directory.display()))?;
 
-    let engine = v86::fetch(cache)?;
-    place(&engine, &directory.join("v86.wasm"))?;
-    machine_code(&engine, &directory.join("v86.cwasm"))?;
+    for (name, wasm) in [("v86", v86::fetch(cache)?), ("wx86", engine::build(cache)?)] {
+        place(&wasm, &directory.join(name).with_extension("wasm"))?;
+        machine_code(&wasm, &directory.join(name).with_extension("cwasm"))?;
+    }
 
     let image = image::build(cache, jobs)?;
     for name in IMAGE_FILES {
@@ -63,7 +64,7 @@ fn initramfs(agent: &[u8]) -> Result<Vec<u8>> {
     Ok(archive)
 }
 
-/// Compiles the CPU engine into `target`, unless it was made of the same module by the same compiler.
+/// Compiles a CPU engine into `target`, unless it was made of the same module by the same compiler.
 fn machine_code(engine: &Path, target: &Path) -> Result<()> {
     let compiler = env::current_exe()?.with_file_name(PRECOMPILER);
     ensure!(
@@ -79,7 +80,7 @@ fn machine_code(engine: &Path, target: &Path) -> Result<()> {
     if target.is_file() && fs::read_to_string(&key_file).is_ok_and(|known| known == key) {
         return Ok(());
     }
-    let step = Step::new("engine: compiling");
+    let step = Step::new("machine code");
     let compiled = target.with_extension("cwasm.new");
     let status = Command::new(&compiler)
         .args([engine, &compiled])

@@ -8,6 +8,8 @@ mod agent;
 mod artifacts;
 mod cache;
 mod client;
+mod cross;
+mod engine;
 mod image;
 mod kernel;
 mod progress;
@@ -43,6 +45,8 @@ enum Chore {
     },
     /// Build the program inside the guest, or find it in the cache
     Agent,
+    /// Build this project's own CPU engine, wx86.wasm, or find it in the cache
+    Engine,
     /// Put together all that the program carries inside, in target/artifacts
     Artifacts {
         /// Compilers at a time; by default one a processor
@@ -88,6 +92,7 @@ fn run(chore: Chore) -> Result<Option<PathBuf>> {
         Chore::Image { jobs, only: Some(Part::Kernel) } => kernel::build(&Cache::open()?, jobs)?.directory,
         Chore::Image { only: Some(Part::Root), .. } => root::build(&Cache::open()?)?.directory,
         Chore::Agent => agent::build(&Cache::open()?)?,
+        Chore::Engine => engine::build(&Cache::open()?)?,
         Chore::Artifacts { jobs } => artifacts::assemble(&Cache::open()?, jobs)?,
         Chore::V86 => v86::fetch(&Cache::open()?)?,
         Chore::Tidy => return tidy::check().map(|()| None),

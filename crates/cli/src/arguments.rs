@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+use wasm_sandbox::EngineKind;
 
 /// A real Linux in a sandbox made of WebAssembly.
 ///
@@ -56,6 +58,12 @@ pub struct MachineArguments {
     /// Processes and threads that requests may have at a time [default: 8 for each MiB of memory]
     #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u64).range(8..=32768))]
     pub process_limit: Option<u64>,
+
+    /// What emulates the guest's processor
+    #[arg(long, value_name = "ENGINE", default_value_t = EngineKind::V86, global = true,
+        value_parser = PossibleValuesParser::new(EngineKind::ALL.map(EngineKind::name))
+            .try_map(|name| EngineKind::from_name(&name).ok_or("there is no such engine")))]
+    pub engine: EngineKind,
 
     /// Boot the image in this directory instead of the one inside the program
     #[arg(long, value_name = "DIR", global = true)]

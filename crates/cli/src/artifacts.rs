@@ -1,10 +1,10 @@
-//! What the program carries inside itself: the CPU engine and the default image.
+//! What the program carries inside itself: the CPU engines and the default image.
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
-use wasm_sandbox::{EngineModule, Image, SnapshotIdentity};
+use wasm_sandbox::{EngineIdentity, EngineKind, EngineModule, Image, SnapshotIdentity};
 
 macro_rules! artifact {
     ($name:literal) => {
@@ -12,30 +12,49 @@ macro_rules! artifact {
     };
 }
 
-static V86_WASM: &[u8] = artifact!("v86.wasm");
-static V86_MACHINE_CODE: &[u8] = artifact!("v86.cwasm");
 static KERNEL: &[u8] = artifact!("image/vmlinux");
 static INITRD: &[u8] = artifact!("image/initramfs.cpio");
 static DISK: &[u8] = artifact!("image/root.erofs.zst");
 static DESCRIPTION: &[u8] = artifact!("image/image.json");
 
-/// The CPU engine: precompiled, or compiled now where this processor cannot run the code.
-pub fn engine() -> Result<EngineModule> {
+/// A CPU engine.
+struct Engine {
+    wasm: &'static [u8],
+    machine_code: &'static [u8],
+    hash: &'static str,
+}
+
+static V86: Engine =
+    Engine { wasm: artifact!("v86.wasm"), machine_code: artifact!("v86.cwasm"), hash: env!("V86_HASH") };
+static WX86: Engine =
+    Engine { wasm: artifact!("wx86.wasm"), machine_code: artifact!("wx86.cwasm"), hash: env!("WX86_HASH") };
+
+fn parts(kind: EngineKind) -> &'static Engine {
+    match kind {
+        EngineKind::V86 => &V86,
+        EngineKind::Wx86 => &WX86,
+    }
+}
+
+/// The CPU engine `kind`: precompiled, or compiled now where this processor cannot run the code.
+pub fn engine(kind: EngineKind) -> Result<EngineModule> {
+    let Engine { wasm, machine_code, .. } = parts(kind);
     #[allow(unsafe_code)]
     // SAFETY: the code is part of this executable; the build made it with this version of the crate.
-    let loaded = unsafe { EngineModule::load(V86_MACHINE_CODE, V86_WASM) };
+    let loaded = unsafe { EngineModule::load(kind, machine_code, *wasm) };
     loaded.or_else(|error| {
         tracing::warn!(%error, "compiling the CPU engine for this processor; this takes seconds");
-        Ok(EngineModule::compile(V86_WASM)?)
+        Ok(EngineModule::compile(kind, *wasm)?)
     })
 }
 
 /// A SHA-256 sum.
 pub type Hash = [u8; 32];
 
-/// What snapshots of this program on an image with `image` as its hash belong to.
-pub fn identity(image: Hash, ram_bytes: u64) -> SnapshotIdentity {
-    SnapshotIdentity { engine: hex_hash(env!("ENGINE_HASH")), image, ram_bytes }
+/// What snapshots of the engine `kind` in this program, on an image with `image` as its hash, belong to.
+pub fn identity(kind: EngineKind, image: Hash, ram_bytes: u64) -> SnapshotIdentity {
+    let engine = EngineIdentity { kind, hash: hex_hash(parts(kind).hash) };
+    SnapshotIdentity { engine, image, ram_bytes }
 }
 
 /// The image inside the program, with its hash.

@@ -69,7 +69,7 @@ impl Entry {
         let prefix = |hash: &[u8; 32]| hash[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let name = format!(
             "{}-{}-{}m-{}.{RECIPE}-{:016x}",
-            prefix(&identity.engine),
+            prefix(&identity.engine.hash),
             prefix(&identity.image),
             identity.ram_bytes >> 20,
             env!("CARGO_PKG_VERSION"),

@@ -17,7 +17,7 @@ pub fn config(arguments: &MachineArguments) -> Result<SandboxConfig> {
     };
     let memory_limit_bytes = arguments.memory_limit_bytes();
     Ok(SandboxConfig {
-        engine: artifacts::engine()?,
+        engine: artifacts::engine(arguments.engine)?,
         image,
         memory_limit_bytes,
         process_limit: arguments.process_limit,
@@ -25,7 +25,7 @@ pub fn config(arguments: &MachineArguments) -> Result<SandboxConfig> {
         allow_read: existing(&arguments.allow_read, "--allow-read")?,
         allow_write: existing(&arguments.allow_write, "--allow-write")?,
         transport: TRANSPORT,
-        identity: artifacts::identity(image_hash, memory_limit_bytes),
+        identity: artifacts::identity(arguments.engine, image_hash, memory_limit_bytes),
         snapshot: None,
         kernel_log: arguments.verbose,
     })

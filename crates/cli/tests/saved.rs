@@ -169,7 +169,7 @@ fn run(arguments: &[&std::ffi::OsStr]) -> Output {
 
 /// Makes the header's checksum right, as somebody with ill intent does.
 fn seal(bytes: &mut [u8]) {
-    const CHECKSUM: usize = 164;
+    const CHECKSUM: usize = 172;
     let sum = Sha256::digest(&bytes[..CHECKSUM]);
     bytes[CHECKSUM..CHECKSUM + 32].copy_from_slice(&sum);
 }
@@ -223,9 +223,10 @@ fn files_that_are_none_or_damaged_are_refused_with_a_sentence() {
     let version = sealed(8, 77);
     assert!(version.contains("version 77"), "{version}");
     assert!(sealed(12, good[12] ^ 1).contains("another CPU engine"));
-    assert!(sealed(44, good[44] ^ 1).contains("another image"));
+    assert!(sealed(20, good[20] ^ 1).contains("another CPU engine"));
+    assert!(sealed(52, good[52] ^ 1).contains("another image"));
     // A header that says another memory size than the machine in it has.
-    let size = sealed(76 + 3, 0x10);
+    let size = sealed(84 + 3, 0x10);
     assert!(size.contains("RAM"), "{size}");
 
     assert!(refused(Path::new("/nonexistent/machine")).contains("No such file"));

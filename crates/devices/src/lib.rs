@@ -9,6 +9,7 @@ mod error;
 mod memory;
 mod time;
 
+pub mod pic;
 pub mod pit;
 pub mod rtc;
 pub mod system_control;

@@ -16,13 +16,13 @@ use wasm_sandbox_devices::virtio::console::{Console, ConsoleState, PortConfig};
 use wasm_sandbox_devices::virtio::mmio::{MmioState, VirtioMmio};
 use wasm_sandbox_devices::virtio::rng::Rng;
 use wasm_sandbox_devices::{Context, Device, GuestMemory, RestoreError, VmTime, system_control};
-use wasm_sandbox_vcpu::{Bus, InterruptChanges, WrittenRanges};
+use wasm_sandbox_vcpu::{Bus, EngineKind, InterruptChanges, WrittenRanges};
 
 use crate::backends::{DiskBackend, EntropyBackend};
 use crate::clock::{Clock, wall_clock};
 use crate::disk::DiskImage;
 use crate::entropy::HostEntropy;
-use crate::interrupts::{InterruptLines, LineState};
+use crate::interrupts::{InterruptState, Interrupts};
 
 /// Name of the virtio console port the agent listens at.
 const AGENT_PORT_NAME: &str = "org.wasm-sandbox.agent";
@@ -63,7 +63,7 @@ const MMIO_IRQS: [u8; 3] = [5, 10, 11];
 pub(crate) struct Board {
     clock: Clock,
     entropy: HostEntropy,
-    lines: InterruptLines,
+    interrupts: Interrupts,
     reset_requested: bool,
     pit: Pit,
     system_control_latch: u8,
@@ -75,12 +75,12 @@ pub(crate) struct Board {
 }
 
 impl Board {
-    /// A board whose clock stands at power-on.
-    pub(crate) fn new(disk: DiskImage) -> Self {
+    /// A board for a CPU of `engine`; its clock stands at power-on.
+    pub(crate) fn new(engine: EngineKind, disk: DiskImage) -> Self {
         Self {
             clock: Clock::stopped_at(VmTime::ZERO),
             entropy: HostEntropy::new(),
-            lines: InterruptLines::default(),
+            interrupts: Interrupts::of(engine),
             reset_requested: false,
             pit: Pit::new(),
             system_control_latch: 0,
@@ -98,7 +98,7 @@ impl Board {
         let Self {
             clock,
             entropy: _,
-            lines,
+            interrupts,
             reset_requested: _,
             pit,
             system_control_latch,
@@ -110,7 +110,7 @@ impl Board {
         } = self;
         BoardState {
             now: clock.now(),
-            lines: lines.save(),
+            interrupts: interrupts.save(),
             pit: pit.save(),
             system_control_latch: *system_control_latch,
             rtc: rtc.save(),
@@ -123,11 +123,15 @@ impl Board {
 
     /// A board that continues from `state`; its clock stands. The real-time clock shows the present,
     /// whatever it showed then.
-    pub(crate) fn restore(disk: DiskImage, state: BoardState) -> Result<Self, RestoreError> {
-        let mut board = Self::new(disk);
-        let BoardState { now, lines, pit, system_control_latch, rtc, uart, console, disk, rng } = state;
+    pub(crate) fn restore(
+        engine: EngineKind,
+        disk: DiskImage,
+        state: BoardState,
+    ) -> Result<Self, RestoreError> {
+        let mut board = Self::new(engine, disk);
+        let BoardState { now, interrupts, pit, system_control_latch, rtc, uart, console, disk, rng } = state;
         board.clock = Clock::stopped_at(now);
-        board.lines = InterruptLines::restore(lines);
+        board.interrupts.restore(interrupts)?;
         board.pit.restore(pit)?;
         board.system_control_latch = system_control_latch;
         board.rtc.restore(rtc)?;
@@ -218,14 +222,14 @@ impl Board {
             let mut data = [0xFF];
             device.read(offset.into(), &mut data, context);
             let level = device.interrupt();
-            self.lines.set(irq, level);
+            self.interrupts.set(irq, level);
             return data[0];
         }
         match port {
             SYSTEM_CONTROL => system_control::read(self.system_control_latch, &self.pit, context.now),
             // No keyboard: its controller is idle.
             KEYBOARD_COMMAND => 0,
-            _ => 0xFF,
+            _ => self.interrupts.read_port(port).unwrap_or(0xFF),
         }
     }
 
@@ -233,7 +237,7 @@ impl Board {
         if let Some((device, offset, irq)) = self.port(port) {
             device.write(offset.into(), &[value], context);
             let level = device.interrupt();
-            self.lines.set(irq, level);
+            self.interrupts.set(irq, level);
             return;
         }
         match port {
@@ -243,7 +247,7 @@ impl Board {
             KEYBOARD_COMMAND if value == PULSE_RESET => self.reset_requested = true,
             FAST_RESET if value & FAST_RESET_BIT != 0 => self.reset_requested = true,
             RESET_CONTROL if value & RESET_CONTROL_BIT != 0 => self.reset_requested = true,
-            _ => {}
+            _ => self.interrupts.write_port(port, value),
         }
     }
 
@@ -256,7 +260,7 @@ impl Board {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct BoardState {
     now: VmTime,
-    lines: LineState,
+    interrupts: InterruptState,
     pit: PitState,
     system_control_latch: u8,
     rtc: RtcState,
@@ -269,8 +273,8 @@ pub(crate) struct BoardState {
 #[cfg(test)]
 impl BoardState {
     /// That of a board which was just powered on, at a fixed moment.
-    pub(crate) fn of_new_board(disk: DiskImage) -> Self {
-        let mut board = Board::new(disk);
+    pub(crate) fn of_new_board(engine: EngineKind, disk: DiskImage) -> Self {
+        let mut board = Board::new(engine, disk);
         board.rtc.set_time(1_000_000_000 * 1_000_000_000, VmTime::ZERO);
         board.save()
     }
@@ -328,7 +332,7 @@ impl Bus for Board {
         let Some((device, offset, irq)) = self.mmio(address) else { return data.fill(0xFF) };
         device.read(offset, data, &mut context);
         let level = device.interrupt();
-        self.lines.set(irq, level);
+        self.interrupts.set(irq, level);
         note_written(&mut context, written);
     }
 
@@ -337,7 +341,7 @@ impl Bus for Board {
         let Some((device, offset, irq)) = self.mmio(address) else { return };
         device.write(offset, data, &mut context);
         let level = device.interrupt();
-        self.lines.set(irq, level);
+        self.interrupts.set(irq, level);
         note_written(&mut context, written);
     }
 
@@ -358,18 +362,30 @@ impl Bus for Board {
         }
         for (irq, dipped, level) in levels {
             if dipped {
-                self.lines.set(irq, false);
+                self.interrupts.set(irq, false);
             }
-            self.lines.set(irq, level);
+            self.interrupts.set(irq, level);
         }
         note_written(&mut context, written);
-        if self.lines.pending() {
+        if self.interrupts.pending() {
             return Some(Duration::ZERO);
         }
         next.map(|deadline| deadline - now)
     }
 
     fn take_interrupt_changes(&mut self) -> InterruptChanges {
-        self.lines.take_changes()
+        self.interrupts.take_changes()
+    }
+
+    fn interrupt_line(&self) -> bool {
+        self.interrupts.output()
+    }
+
+    fn acknowledge_interrupt(&mut self) -> u8 {
+        self.interrupts.acknowledge()
+    }
+
+    fn stop_requested(&self) -> bool {
+        self.reset_requested
     }
 }

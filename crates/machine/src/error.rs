@@ -45,6 +45,9 @@ pub enum CrashReason {
     /// The CPU halted with interrupts off.
     #[error("the guest halted the CPU with interrupts off (power-off, or a kernel that gave up)")]
     Halted,
+    /// The CPU shut down: an exception while it delivered a double fault.
+    #[error("the guest's CPU shut down (triple fault)")]
+    TripleFault,
     /// The guest asked the board for a reset.
     #[error("the guest rebooted")]
     Reset,

@@ -17,5 +17,5 @@ pub use clock::wall_clock;
 pub use disk::DiskImage;
 pub use error::{CrashReason, MachineError};
 pub use machine::{Machine, MachineConfig, Progress};
-pub use snapshot::{MachineSnapshot, SnapshotError, SnapshotIdentity, Trust};
-pub use wasm_sandbox_vcpu::{EngineModule, EngineSnapshot, Statistics, VcpuError};
+pub use snapshot::{EngineIdentity, MachineSnapshot, SnapshotError, SnapshotIdentity, Trust};
+pub use wasm_sandbox_vcpu::{EngineKind, EngineModule, EngineSnapshot, Statistics, VcpuError};

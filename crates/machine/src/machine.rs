@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use wasm_sandbox_devices::GuestMemory;
-use wasm_sandbox_vcpu::v86::V86;
 use wasm_sandbox_vcpu::{CpuEngine, EngineModule, Slice, Statistics};
 
 use crate::board::Board;
@@ -57,7 +56,7 @@ impl Machine {
     /// [`MachineError`], except [`MachineError::Crashed`].
     pub fn boot(config: MachineConfig<'_>) -> Result<Self, MachineError> {
         let MachineConfig { engine, ram_bytes, kernel, initrd, disk, verbose } = config;
-        let mut vcpu: Box<dyn CpuEngine<Board>> = Box::new(V86::new(engine, ram_bytes, Board::new(disk))?);
+        let mut vcpu = engine.power_on(ram_bytes, Board::new(engine.kind(), disk))?;
         let loglevel = if verbose { 7 } else { 4 };
         let command_line = format!("{COMMAND_LINE} loglevel={loglevel}{}", Board::command_line());
         let (ram, _) = vcpu.ram_and_bus();
@@ -78,8 +77,8 @@ impl Machine {
         disk: DiskImage,
         snapshot: &MachineSnapshot,
     ) -> Result<Self, MachineError> {
-        let board = Board::restore(disk, snapshot.board.clone())?;
-        let mut vcpu: Box<dyn CpuEngine<Board>> = Box::new(V86::restore(engine, &snapshot.engine, board)?);
+        let board = Board::restore(engine.kind(), disk, snapshot.board.clone())?;
+        let mut vcpu = engine.restore(&snapshot.engine, board)?;
         vcpu.bus().clock().start();
         Ok(Self { vcpu, console: ConsoleLog::default() })
     }
@@ -131,6 +130,7 @@ impl Machine {
             Slice::Idle(Some(Duration::ZERO)) => Ok(Progress::Ran),
             Slice::Idle(wait) => Ok(Progress::Idle(wait)),
             Slice::Halted => Err(MachineError::Crashed(CrashReason::Halted)),
+            Slice::TripleFault => Err(MachineError::Crashed(CrashReason::TripleFault)),
         }
     }
 
@@ -147,10 +147,5 @@ impl Machine {
     /// Counters since power-on.
     pub fn statistics(&self) -> Statistics {
         self.vcpu.statistics()
-    }
-
-    /// The CPU engine's name.
-    pub fn engine_name(&self) -> &'static str {
-        self.vcpu.name()
     }
 }

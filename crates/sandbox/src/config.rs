@@ -26,7 +26,7 @@ pub struct SandboxConfig {
     pub allow_write: Vec<PathBuf>,
     /// How requests come and answers go, for `hello` and `status` to tell.
     pub transport: Transport,
-    /// The hash of `engine` and `image`, for snapshots: only what has the same can go on from one.
+    /// The hashes of `engine` and `image`, for snapshots: only what has the same can go on from one.
     pub identity: SnapshotIdentity,
     /// The state that the sandbox starts in and that `reset` goes back to; without it, the machine is
     /// powered on.

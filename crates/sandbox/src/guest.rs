@@ -181,11 +181,6 @@ impl Guest {
         self.machine.statistics().instructions
     }
 
-    /// The CPU engine's name.
-    pub(crate) fn engine_name(&self) -> &'static str {
-        self.machine.engine_name()
-    }
-
     /// Lets the guest run for about a millisecond, or less if it waits.
     pub(crate) fn run(&mut self) -> Result<Progress, GuestError> {
         let outgoing = self.channel.take_outgoing();

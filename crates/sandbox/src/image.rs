@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
-use wasm_sandbox_machine::{DiskImage, EngineModule, SnapshotIdentity};
+use wasm_sandbox_machine::{DiskImage, EngineIdentity, EngineKind, EngineModule, SnapshotIdentity};
 
 use crate::config::{DEFAULT_MEMORY_LIMIT_BYTES, SandboxConfig, Transport};
 use crate::error::SandboxError;
@@ -45,24 +45,24 @@ impl Image {
 }
 
 impl SandboxConfig {
-    /// A configuration from the directory that `make build` leaves in `target/artifacts`: the CPU engine, which is compiled
-    /// now (that takes seconds), and the image, which stays in memory for good. With the default of everything else.
+    /// A configuration from the directory that `make build` leaves in `target/artifacts`: the CPU engine `kind`, which is
+    /// compiled now (that takes seconds), and the image, which stays in memory for good. With the default of everything else.
     ///
     /// # Errors
     /// [`SandboxError::Image`]: something is missing or damaged.
-    pub fn open(artifacts: &Path) -> Result<Self, SandboxError> {
+    pub fn open(artifacts: &Path, kind: EngineKind) -> Result<Self, SandboxError> {
         let read = |name: &str| -> Result<&'static [u8], SandboxError> {
             let path = artifacts.join(name);
             let bytes = std::fs::read(&path)
                 .map_err(|error| SandboxError::Image(format!("cannot read {}: {error}", path.display())))?;
             Ok(bytes.leak())
         };
-        let wasm = read("v86.wasm")?;
+        let wasm = read(&format!("{kind}.wasm"))?;
         let [kernel, initrd, disk] = FILES.map(|name| read(&format!("image/{name}")));
         let (kernel, initrd, disk) = (kernel?, initrd?, disk?);
         let image = Image::new(kernel, initrd, disk, read("image/image.json")?)?;
-        let engine = EngineModule::compile(wasm)
-            .map_err(|error| SandboxError::Image(format!("v86.wasm cannot be compiled: {error}")))?;
+        let engine = EngineModule::compile(kind, wasm)
+            .map_err(|error| SandboxError::Image(format!("{kind}.wasm cannot be compiled: {error}")))?;
         let hash = |parts: &[&[u8]]| -> [u8; 32] {
             parts.iter().fold(Sha256::new(), |hasher, part| hasher.chain_update(part)).finalize().into()
         };
@@ -74,7 +74,7 @@ impl SandboxConfig {
             disk_limit_bytes: None,
             transport: Transport::default(),
             identity: SnapshotIdentity {
-                engine: hash(&[wasm]),
+                engine: EngineIdentity { kind, hash: hash(&[wasm]) },
                 image: hash(&[kernel, initrd, disk]),
                 ram_bytes: DEFAULT_MEMORY_LIMIT_BYTES,
             },

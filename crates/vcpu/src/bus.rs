@@ -55,7 +55,7 @@ pub trait Bus: Send + 'static {
     /// An `OUT` of 1, 2 or 4 bytes.
     fn port_write(&mut self, port: u16, data: &[u8], ram: &mut [u8], written: &mut WrittenRanges);
 
-    /// A load from outside RAM; fills `data` (1 or 4 bytes, little endian).
+    /// A load from outside RAM; fills `data` (1, 2 or 4 bytes, little endian).
     fn mmio_read(&mut self, address: u64, data: &mut [u8], ram: &mut [u8], written: &mut WrittenRanges);
 
     /// A store outside RAM of 1, 2, 4, 8 or 16 bytes.
@@ -65,6 +65,16 @@ pub trait Bus: Send + 'static {
     /// nothing to do (`None`: until something outside happens).
     fn advance(&mut self, ram: &mut [u8], written: &mut WrittenRanges) -> Option<Duration>;
 
-    /// Interrupt lines that changed since the last call.
+    /// Interrupt lines that changed since the last call, for an engine with interrupt controllers of its
+    /// own ([`EngineKind::has_interrupt_controller`](crate::EngineKind::has_interrupt_controller)).
     fn take_interrupt_changes(&mut self) -> InterruptChanges;
+
+    /// The level of the CPU's INTR input, for all other engines.
+    fn interrupt_line(&self) -> bool;
+
+    /// The CPU's acknowledge cycle, for all other engines: the vector to be served.
+    fn acknowledge_interrupt(&mut self) -> u8;
+
+    /// Whether the CPU should end its slice soon, because the machine will not go on.
+    fn stop_requested(&self) -> bool;
 }

@@ -11,7 +11,7 @@ use wasmtime::{Config, Engine, Module, OptLevel, RegallocAlgorithm, Strategy};
 use crate::VcpuError;
 use crate::memory::HostMemoryCreator;
 
-/// Room for v86's deepest recursion (a guest cannot deepen it) with a margin.
+/// Room for the engines' deepest recursion (a guest cannot deepen it) with a margin.
 const WASM_STACK_BYTES: usize = 1 << 20;
 
 /// How much work goes into machine code.
@@ -37,6 +37,8 @@ pub(crate) fn config(effort: Effort) -> Config {
     // Backtraces into translated code tell nothing, and their tables cost memory and compile time.
     config.wasm_backtrace_max_frames(None).native_unwind_info(false).generate_address_map(false);
     config.max_wasm_stack(WASM_STACK_BYTES);
+    // Its results differ from host to host.
+    config.wasm_relaxed_simd(false);
     config.with_host_memory(Arc::new(HostMemoryCreator));
     config
 }

@@ -1,11 +1,48 @@
 //! The trait every CPU engine implements.
 
-use std::ops::Range;
+use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::{Bus, EngineSnapshot, VcpuError};
+
+/// The CPU engines there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EngineKind {
+    /// The core of the v86 project: i686, translated to WebAssembly while it runs.
+    V86,
+    /// This project's own (`engine/`): i686 and x86-64, interpreted.
+    Wx86,
+}
+
+impl EngineKind {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::V86, Self::Wx86];
+
+    /// The short name, as users select it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::V86 => "v86",
+            Self::Wx86 => "wx86",
+        }
+    }
+
+    /// The engine called `name`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Whether the interrupt controllers are part of the engine: then it learns of the single lines
+    /// ([`Bus::take_interrupt_changes`]), otherwise of the controllers' output ([`Bus::interrupt_line`]).
+    pub const fn has_interrupt_controller(self) -> bool {
+        matches!(self, Self::V86)
+    }
+}
+
+impl fmt::Display for EngineKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
 
 /// What a slice of execution ended with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,16 +54,36 @@ pub enum Slice {
     Idle(Option<Duration>),
     /// The CPU halted with interrupts off: nothing can wake it any more.
     Halted,
+    /// The CPU shut down: an exception while it delivered a double fault.
+    TripleFault,
 }
 
-/// The registers a boot protocol sets; all others are as the protocol demands (flat 32-bit
-/// protected mode without paging, interrupts off).
+/// The processor's mode at the kernel's first instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BootMode {
+    /// 32-bit protected mode without paging.
+    Protected,
+    /// 64-bit mode with 4-level paging.
+    Long,
+}
+
+/// The registers a boot protocol sets (Documentation/x86/boot.rst of the kernel, "32-bit Boot Protocol"
+/// and "64-bit Boot Protocol"); all others are as it demands: flat segments with the selectors 0x10
+/// for code and 0x18 for data, interrupts off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BootRegisters {
-    /// First instruction, guest-physical.
-    pub eip: u32,
-    /// ESI: the address of the boot parameters ("zero page"), guest-physical.
-    pub esi: u32,
+    /// The processor's mode.
+    pub mode: BootMode,
+    /// First instruction: guest-physical, and in 64-bit mode mapped at that address.
+    pub rip: u64,
+    /// The address of the boot parameters ("zero page"), likewise.
+    pub rsi: u64,
+    /// The address of the page tables, guest-physical; 0 without paging.
+    pub cr3: u64,
+    /// The address of the global descriptor table; 0 where the kernel needs none before it loads its own.
+    pub gdt_base: u64,
+    /// Offset of the table's last byte.
+    pub gdt_limit: u32,
 }
 
 /// Counters of an engine since power-on.
@@ -42,34 +99,18 @@ pub struct Statistics {
     pub compile_time: Duration,
 }
 
-/// What a snapshot keeps of an engine beside its memory.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EngineState {
-    /// Where RAM lies in the memory (wasm offsets).
-    pub ram: Range<u64>,
-    /// Guest instructions retired.
-    pub instructions: u64,
-    /// The engine's own, wrapping instruction counter, as it was read last.
-    pub last_counter: u32,
-    /// Translated code: table index and length of the wasm module in bytes. The modules themselves
-    /// are kept apart, one after the other.
-    pub translated: Vec<(u32, u64)>,
-    /// The translation being compiled: table index, guest-physical start, state flags, wasm module.
-    pub pending: Option<(u32, u32, u32, Vec<u8>)>,
-}
-
 /// One virtual CPU with its RAM, running on the calling thread.
 pub trait CpuEngine<B: Bus>: Send {
-    /// The engine's short name, as users select it.
-    fn name(&self) -> &'static str;
-
     /// Everything outside the CPU.
     fn bus(&mut self) -> &mut B;
 
     /// All of the guest's RAM, and the bus beside it.
     fn ram_and_bus(&mut self) -> (&mut [u8], &mut B);
 
-    /// Puts the CPU into the state a 32-bit boot protocol demands.
+    /// Puts the CPU into the state a boot protocol demands.
+    ///
+    /// # Errors
+    /// [`VcpuError::Unsupported`] if the engine has no such mode.
     fn set_boot_registers(&mut self, registers: BootRegisters) -> Result<(), VcpuError>;
 
     /// Runs for about a millisecond, or until the CPU waits.

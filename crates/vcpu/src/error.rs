@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::EngineKind;
+
 /// Why a CPU engine could not be made or could not go on.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -26,6 +28,14 @@ pub enum VcpuError {
     Trapped {
         /// What the engine said last, or wasmtime's name of the trap.
         message: String,
+    },
+    /// The engine cannot do this.
+    #[error("the CPU engine {engine} has no {what}")]
+    Unsupported {
+        /// The engine.
+        engine: EngineKind,
+        /// What it lacks.
+        what: &'static str,
     },
     /// A snapshot does not fit together.
     #[error("the snapshot is damaged: {0}")]

@@ -8,10 +8,9 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use wasm_sandbox_vcpu::v86::V86;
 use wasm_sandbox_vcpu::{
-    BootRegisters, Bus, CpuEngine, EngineModule, EngineSnapshot, EngineState, InterruptChanges, MemoryImage,
-    PAGE, Slice, WrittenRanges,
+    BootMode, BootRegisters, Bus, CpuEngine, EngineKind, EngineModule, EngineSnapshot, EngineState,
+    InterruptChanges, MemoryImage, OwnState, PAGE, Slice, TranslationsState, WrittenRanges,
 };
 
 const RAM: u64 = 16 << 20;
@@ -30,7 +29,7 @@ static ENGINE: LazyLock<EngineModule> = LazyLock::new(|| {
     let path = directory.join("v86.wasm");
     let wasm =
         std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `make build`", path.display()));
-    EngineModule::compile(wasm).expect("the engine fits")
+    EngineModule::compile(EngineKind::V86, wasm).expect("the engine fits")
 });
 
 /// A bus with one port that takes notes.
@@ -70,6 +69,18 @@ impl Bus for Notes {
     fn take_interrupt_changes(&mut self) -> InterruptChanges {
         InterruptChanges::default()
     }
+
+    fn interrupt_line(&self) -> bool {
+        false
+    }
+
+    fn acknowledge_interrupt(&mut self) -> u8 {
+        0xFF
+    }
+
+    fn stop_requested(&self) -> bool {
+        false
+    }
 }
 
 type Cpu = Box<dyn CpuEngine<Notes>>;
@@ -83,7 +94,7 @@ fn bus() -> (Notes, Results) {
 /// A CPU at the start of the program.
 fn start() -> (Cpu, Results) {
     let (bus, results) = bus();
-    let mut cpu: Cpu = Box::new(V86::new(&ENGINE, RAM, bus).unwrap());
+    let mut cpu: Cpu = ENGINE.power_on(RAM, bus).unwrap();
     let [_, hot1, hot2, hot3] = HOT_PAGE.to_le_bytes();
     let [r0, r1, r2, r3] = ROUNDS.to_le_bytes();
     let call_from = PROGRAM as u32 + 28;
@@ -110,8 +121,23 @@ fn start() -> (Cpu, Results) {
     let (ram, _) = cpu.ram_and_bus();
     ram[PROGRAM..PROGRAM + program.len()].copy_from_slice(&program);
     ram[HOT_PAGE as usize..HOT_PAGE as usize + hot.len()].copy_from_slice(&hot);
-    cpu.set_boot_registers(BootRegisters { eip: PROGRAM as u32, esi: 0 }).unwrap();
+    let registers = BootRegisters {
+        mode: BootMode::Protected,
+        rip: PROGRAM as u64,
+        rsi: 0,
+        cr3: 0,
+        gdt_base: 0,
+        gdt_limit: 0,
+    };
+    cpu.set_boot_registers(registers).unwrap();
     (cpu, results)
+}
+
+fn translations(state: EngineState) -> TranslationsState {
+    match state.own {
+        OwnState::V86(translations) => translations,
+        other => panic!("{other:?}"),
+    }
 }
 
 /// What the program writes in its `number`th turn, from 1 on.
@@ -180,13 +206,13 @@ fn translated_code_survives_recycling() {
     run_to(&mut cpu, &results, 4);
     let translated = loop {
         assert_eq!(cpu.run().unwrap(), Slice::Ran);
-        let translated = cpu.snapshot().unwrap().state().translated;
+        let translated = translations(cpu.snapshot().unwrap().state()).translated;
         if !translated.is_empty() {
             break translated;
         }
     };
     cpu = cpu.recycle().unwrap();
-    assert_eq!(cpu.snapshot().unwrap().state().translated, translated);
+    assert_eq!(translations(cpu.snapshot().unwrap().state()).translated, translated);
     run_to(&mut cpu, &results, 12);
     check(&results, 1);
 }
@@ -230,13 +256,13 @@ proptest! {
                     first += count(&results);
                     let (bus, fresh) = bus();
                     results = fresh;
-                    cpu = Box::new(V86::restore(&ENGINE, &snapshot, bus).unwrap());
+                    cpu = ENGINE.restore(&snapshot, bus).unwrap();
                 }
                 _ => {
                     // One that goes its own way must not disturb this one.
                     let (bus, others) = bus();
                     let start = first + count(&results);
-                    let mut other: Cpu = Box::new(V86::restore(&ENGINE, &cpu.snapshot().unwrap(), bus).unwrap());
+                    let mut other: Cpu = ENGINE.restore(&cpu.snapshot().unwrap(), bus).unwrap();
                     run_to(&mut other, &others, 2);
                     check(&others, start);
                 }
@@ -252,9 +278,10 @@ proptest! {
 fn goes_on_with(size: u64) -> bool {
     let file = Arc::new(tempfile::tempfile().unwrap());
     let mut state = start().0.snapshot().unwrap().state();
-    (state.ram, state.translated) = (0..size.min(16 << 20), Vec::new());
+    state.ram = 0..size.min(16 << 20);
+    state.own = OwnState::V86(TranslationsState { translated: Vec::new(), ..translations(state.clone()) });
     let snapshot = EngineSnapshot::from_state(MemoryImage::zeroed(size), state, &file, 0);
-    snapshot.is_ok_and(|snapshot| V86::restore(&ENGINE, &snapshot, bus().0).is_ok())
+    snapshot.is_ok_and(|snapshot| ENGINE.restore(&snapshot, bus().0).is_ok())
 }
 
 #[test]
@@ -283,10 +310,12 @@ fn a_translation_under_way_that_is_none_does_no_harm() {
     for wasm in [b"".to_vec(), b"\0asm\x01\0\0\0".to_vec(), vec![0xFF; 100_000]] {
         let (mut cpu, _) = start();
         let snapshot = cpu.snapshot().unwrap();
-        let state = EngineState { pending: Some((0, 0x1000, 0, wasm)), ..snapshot.state() };
+        let pending = Some((0, 0x1000, 0, wasm));
+        let own = OwnState::V86(TranslationsState { pending, ..translations(snapshot.state()) });
+        let state = EngineState { own, ..snapshot.state() };
         let snapshot = EngineSnapshot::from_state(snapshot.memory().clone(), state, &file, 0).unwrap();
         let (bus, results) = bus();
-        let mut cpu: Cpu = Box::new(V86::restore(&ENGINE, &snapshot, bus).unwrap());
+        let mut cpu: Cpu = ENGINE.restore(&snapshot, bus).unwrap();
         // It is an error of the machine, unless a translation of the guest's own takes its place before.
         while count(&results) < 5 && cpu.run().is_ok() {}
         check(&results, 1);

@@ -6,7 +6,7 @@ use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, FlowControl, Instruc
 
 use super::{Block, General, Offset, Op, Uop};
 use crate::memory::{Access, PAGE, PAGE_MASK};
-use crate::{Cpu, Fault, general, system};
+use crate::{Cpu, Fault, Mode, general, system};
 
 /// Longest instruction in bytes.
 const LONGEST: usize = 15;
@@ -15,8 +15,12 @@ const MOST: usize = 128;
 
 /// A block in the making.
 pub(crate) struct Lowering {
-    uops: Vec<Uop>,
+    pub(super) uops: Vec<Uop>,
     instructions: u8,
+    /// How the code is decoded.
+    pub(super) mode: Mode,
+    /// The bits of the mode the block depends on.
+    pub(super) mode_mask: u8,
 }
 
 /// The bytes of an instruction that crosses a page.
@@ -33,7 +37,7 @@ impl Cpu {
     /// #PF or #GP of the fetch.
     pub(crate) fn find_block(&mut self, rip: u64) -> Result<Offset, Fault> {
         let (linear, physical) = self.fetch_address(rip)?;
-        if let Some(block) = self.code.find(physical, self.mode) {
+        if let Some(block) = self.code.find(physical) {
             // SAFETY: `find` returns blocks.
             let second_page = unsafe { (*self.code.at::<Block>(block)).second_page };
             if second_page == u64::MAX || self.fetch_next_page(linear)? == second_page {
@@ -107,7 +111,12 @@ impl Cpu {
         let bits = self.mode.bits();
         let bytes = self.code_bytes(physical);
         let start = linear & PAGE_MASK;
-        let mut lowering = Lowering { uops: Vec::with_capacity(32), instructions: 0 };
+        let mut lowering = Lowering {
+            uops: Vec::with_capacity(32),
+            instructions: 0,
+            mode: self.mode,
+            mode_mask: Mode::ALWAYS,
+        };
         let mut insn = Instruction::default();
         let mut done = 0usize;
         let mut second_page = u64::MAX;
@@ -140,8 +149,14 @@ impl Cpu {
             }
         }
         let had_code = self.code.has_code(physical);
-        let block =
-            Block { physical, second_page, next: 0, mode: self.mode, instructions: lowering.instructions };
+        let block = Block {
+            physical,
+            second_page,
+            next: 0,
+            mode: self.mode,
+            mode_mask: lowering.mode_mask,
+            instructions: lowering.instructions,
+        };
         let offset = self.code.insert(block, done as u64, &lowering.uops);
         if !had_code {
             self.memory.protect(physical & !PAGE_MASK);
@@ -153,7 +168,7 @@ impl Cpu {
     }
 
     /// RAM was written, by the CPU or by a device; the range may have any length.
-    pub(crate) fn code_written(&mut self, physical: u64, bytes: u64) {
+    pub fn code_written(&mut self, physical: u64, bytes: u64) {
         let mut at = physical;
         let end = physical.saturating_add(bytes).min(self.memory.ram_bytes());
         while at < end {
@@ -166,7 +181,7 @@ impl Cpu {
 
 /// Decodes one instruction; false if bytes are missing. An invalid one has the code `INVALID`.
 fn decode(bits: u32, bytes: &[u8], ip: u64, insn: &mut Instruction) -> bool {
-    let mut decoder = Decoder::with_ip(bits, bytes, ip, DecoderOptions::NONE);
+    let mut decoder = Decoder::with_ip(bits, bytes, ip, DecoderOptions::AMD);
     decoder.decode_out(insn);
     decoder.last_error() != DecoderError::NoMoreBytes || bytes.len() >= LONGEST
 }
@@ -174,20 +189,31 @@ fn decode(bits: u32, bytes: &[u8], ip: u64, insn: &mut Instruction) -> bool {
 impl Lowering {
     /// Adds an instruction.
     fn add(&mut self, cpu: &mut Cpu, insn: &Instruction, offset: u16) {
+        if self.select(insn, offset) {
+            return;
+        }
         let handler = general::handler(insn.code()).unwrap_or(general::undefined);
         let record = cpu.code.allocate(size_of::<General>());
         // SAFETY: just allocated for it.
         unsafe { cpu.code.at::<General>(record).write(General { handler, insn: *insn }) };
-        let op = if ends_block(insn) { Op::GeneralEnd } else { Op::General };
+        let is_branch = insn.flow_control() != FlowControl::Next;
+        let is_system = system::handler(insn.code()).is_some() || insn.code() == Code::INVALID;
+        let op = if is_branch || is_system { Op::GeneralEnd } else { Op::General };
         let mut uop = self.uop(op, offset);
         uop.a = insn.len() as u8;
+        uop.c = u8::from(is_branch && !is_system);
         uop.imm = i64::from(record);
+        self.push(uop);
+    }
+
+    /// Adds the micro-operation of one instruction.
+    pub(super) fn push(&mut self, uop: Uop) {
         self.uops.push(uop);
         self.instructions += 1;
     }
 
     /// A micro-operation of the instruction at `offset`.
-    fn uop(&self, op: Op, offset: u16) -> Uop {
+    pub(super) fn uop(&self, op: Op, offset: u16) -> Uop {
         let none = (crate::state::ZERO * 8) as u8;
         Uop {
             op,
@@ -197,9 +223,9 @@ impl Lowering {
             base: none,
             index: none,
             scale: 0,
-            seg: crate::Seg::Ds as u8,
             ordinal: self.instructions,
             c: 0,
+            stack: false,
             disp: 0,
             imm: 0,
         }
@@ -207,7 +233,7 @@ impl Lowering {
 
     /// Whether the last instruction ends the block.
     fn ends(&self) -> bool {
-        self.uops.last().is_some_and(|uop| uop.op == Op::GeneralEnd)
+        self.uops.last().is_some_and(|uop| matches!(uop.op, Op::GeneralEnd | Op::Links))
     }
 
     /// Ends the block before the instruction at `offset`.
@@ -215,11 +241,4 @@ impl Lowering {
         let uop = self.uop(Op::End, offset as u16);
         self.uops.push(uop);
     }
-}
-
-/// Whether nothing may be executed after this instruction without looking at the CPU's state anew.
-fn ends_block(insn: &Instruction) -> bool {
-    insn.flow_control() != FlowControl::Next
-        || insn.code() == Code::INVALID
-        || system::handler(insn.code()).is_some()
 }

@@ -6,14 +6,14 @@
 #![allow(unsafe_code, reason = "blocks are variable-sized records in an arena; offsets are made only here")]
 
 mod lower;
+mod select;
 mod uop;
 
 use crate::host;
 use crate::memory::PAGE;
 use crate::state::Mode;
 
-pub(crate) use lower::Lowering;
-pub(crate) use uop::{General, Op, Uop};
+pub(crate) use uop::{General, Links, Op, Uop};
 
 /// Bytes of the arena.
 const ARENA_BYTES: usize = 64 << 20;
@@ -39,11 +39,18 @@ pub(crate) struct Block {
     /// Next block in the bucket.
     next: Offset,
     pub(crate) mode: Mode,
+    /// The bits of `mode` the block depends on.
+    pub(crate) mode_mask: u8,
     /// Instructions in it, 1 to 255.
     pub(crate) instructions: u8,
 }
 
 impl Block {
+    /// Whether it is right wherever a block of the same page may run.
+    pub(crate) fn may_be_linked(&self) -> bool {
+        self.second_page == u64::MAX && self.mode_mask & (Mode::FS_FLAT | Mode::GS_FLAT) == 0
+    }
+
     /// The first micro-operation.
     #[inline(always)]
     pub(crate) fn first(this: *const Self) -> *const Uop {
@@ -76,7 +83,7 @@ struct CodePage {
 pub(crate) struct Address {
     pub(crate) rip: u64,
     pub(crate) block: Offset,
-    pub(crate) generation: u32,
+    pub(crate) key: u32,
 }
 
 /// All decoded code.
@@ -87,8 +94,11 @@ pub(crate) struct CodeCache {
     page_count: usize,
     buckets: *mut Offset,
     pub(crate) addresses: *mut Address,
-    /// Entries of `addresses` are valid if they have this number.
-    pub(crate) generation: u32,
+    /// Counts what made addresses mean something else.
+    generation: u32,
+    mode: Mode,
+    /// Entries of `addresses` are valid if they have this: generation and mode.
+    pub(crate) key: u32,
     /// A block was thrown away since this was cleared: the one being executed may be it.
     pub(crate) changed: bool,
 }
@@ -105,6 +115,8 @@ impl CodeCache {
             buckets: host::allocate_zeroed(BUCKETS * size_of::<Offset>())?.cast(),
             addresses: host::allocate_zeroed(ADDRESSES * size_of::<Address>())?.cast(),
             generation: 1,
+            mode: Mode::default(),
+            key: 1 << 8,
             changed: false,
         })
     }
@@ -124,14 +136,30 @@ impl CodeCache {
         unsafe { self.addresses.add(index) }
     }
 
+    /// The block noted for `rip`.
+    #[inline]
+    pub(crate) fn known(&self, rip: u64) -> Option<Offset> {
+        // SAFETY: `address` points into the table.
+        let address = unsafe { *self.address(rip) };
+        (address.rip == rip && address.key == self.key).then_some(address.block)
+    }
+
     /// Instruction pointers mean something else now.
     pub(crate) fn forget_addresses(&mut self) {
-        self.generation = self.generation.wrapping_add(1);
-        if self.generation == 0 {
+        self.generation += 1;
+        if self.generation == 1 << 24 {
             self.generation = 1;
             // SAFETY: the table has ADDRESSES entries.
             unsafe { std::slice::from_raw_parts_mut(self.addresses, ADDRESSES) }.fill(Address::default());
         }
+        self.key = self.generation << 8 | u32::from(self.mode.0);
+    }
+
+    /// The mode in which blocks are looked for from now on.
+    #[inline]
+    pub(crate) fn set_mode(&mut self, mode: Mode) {
+        self.mode = mode;
+        self.key = self.generation << 8 | u32::from(mode.0);
     }
 
     fn page(&mut self, physical: u64) -> Option<&mut CodePage> {
@@ -152,13 +180,14 @@ impl CodeCache {
     }
 
     /// The block that starts at `physical` in this mode.
-    pub(crate) fn find(&self, physical: u64, mode: Mode) -> Option<Offset> {
+    pub(crate) fn find(&self, physical: u64) -> Option<Offset> {
+        let mode = self.mode.0;
         // SAFETY: buckets hold offsets of blocks.
         unsafe {
             let mut offset = *self.bucket(physical);
             while offset != 0 {
                 let block = &*self.at::<Block>(offset);
-                if block.physical == physical && block.mode == mode {
+                if block.physical == physical && (block.mode.0 ^ mode) & block.mode_mask == 0 {
                     return Some(offset);
                 }
                 offset = block.next;

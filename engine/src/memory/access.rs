@@ -34,6 +34,12 @@ macro_rules! value {
 value!(u8, u16, u32, u64, u128);
 
 impl Cpu {
+    /// All of RAM. After writing to it call [`Cpu::code_written`].
+    pub fn ram(&mut self) -> &mut [u8] {
+        // SAFETY: RAM belongs to this CPU and is never freed.
+        unsafe { std::slice::from_raw_parts_mut(self.memory.ram(), self.memory.ram_bytes() as usize) }
+    }
+
     /// The TLB entry that would translate `linear`.
     #[inline(always)]
     fn entry(&self, linear: u64) -> &Entry {
@@ -76,7 +82,7 @@ impl Cpu {
 
     #[cold]
     #[inline(never)]
-    fn load_slow(&mut self, linear: u64, bytes: u32) -> Result<u128, Fault> {
+    pub(crate) fn load_slow(&mut self, linear: u64, bytes: u32) -> Result<u128, Fault> {
         self.check_alignment(linear, bytes)?;
         let user = self.memory.is_user();
         let mut value = 0u128;
@@ -93,7 +99,7 @@ impl Cpu {
 
     #[cold]
     #[inline(never)]
-    fn store_slow(&mut self, linear: u64, value: u128, bytes: u32) -> Result<(), Fault> {
+    pub(crate) fn store_slow(&mut self, linear: u64, value: u128, bytes: u32) -> Result<(), Fault> {
         self.check_alignment(linear, bytes)?;
         let user = self.memory.is_user();
         self.store_as(linear, value, bytes, user)
@@ -148,8 +154,8 @@ impl Cpu {
         let user = self.memory.is_user();
         self.translate(linear, access, user)?;
         if part(linear, bytes) != bytes {
-            let last = linear.wrapping_add(u64::from(bytes) - 1) & self.address_mask;
-            self.translate(last, access, user)?;
+            let next = (linear | PAGE_MASK).wrapping_add(1) & self.address_mask;
+            self.translate(next, access, user)?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ mod elf;
 mod zero_page;
 
 use wasm_sandbox_devices::{GuestAddress, GuestMemory};
-use wasm_sandbox_vcpu::BootRegisters;
+use wasm_sandbox_vcpu::{BootMode, BootRegisters};
 
 use crate::MachineError;
 use zero_page::{E820_RAM, ZeroPage};
@@ -51,7 +51,14 @@ pub fn load(source: BootSource<'_>, memory: &mut GuestMemory<'_>) -> Result<Boot
     zero_page.add_memory(0, CONVENTIONAL_MEMORY_END, E820_RAM);
     zero_page.add_memory(EXTENDED_MEMORY, memory.size() - EXTENDED_MEMORY, E820_RAM);
     write(memory, ZERO_PAGE, zero_page.as_bytes(), "the boot parameters")?;
-    Ok(BootRegisters { eip: kernel.entry, esi: ZERO_PAGE.0 as u32 })
+    Ok(BootRegisters {
+        mode: BootMode::Protected,
+        rip: kernel.entry.into(),
+        rsi: ZERO_PAGE.0,
+        cr3: 0,
+        gdt_base: 0,
+        gdt_limit: 0,
+    })
 }
 
 /// As high as possible, so that it does not split the memory the kernel hands out.

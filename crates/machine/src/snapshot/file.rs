@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
-use wasm_sandbox_vcpu::{EngineSnapshot, EngineState, Extent, MemoryImage};
+use wasm_sandbox_vcpu::{EngineKind, EngineSnapshot, EngineState, Extent, MemoryImage};
 
 use super::MachineSnapshot;
 use super::header::{HEADER_BYTES, Hash, Header};
@@ -22,12 +22,21 @@ use super::header::{HEADER_BYTES, Hash, Header};
 /// What a snapshot belongs to: it can be continued only by the same engine, on the same image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SnapshotIdentity {
-    /// Hash of the CPU engine.
-    pub engine: [u8; 32],
+    /// The CPU engine.
+    pub engine: EngineIdentity,
     /// Hash of the image: kernel, agent and root disk.
     pub image: [u8; 32],
     /// RAM of the machine in bytes.
     pub ram_bytes: u64,
+}
+
+/// A CPU engine of one version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EngineIdentity {
+    /// Which engine it is.
+    pub kind: EngineKind,
+    /// The SHA-256 sum of its wasm.
+    pub hash: [u8; 32],
 }
 
 /// Why a snapshot file cannot be used.
@@ -45,7 +54,15 @@ pub enum SnapshotError {
         /// The format version this program reads.
         known: u32,
     },
-    /// It belongs to another engine or image.
+    /// It belongs to another engine.
+    #[error("the snapshot belongs to the CPU engine {found}, not {expected}: use --engine {found}")]
+    Engine {
+        /// Its engine.
+        found: EngineKind,
+        /// The engine that is to go on from it.
+        expected: EngineKind,
+    },
+    /// It belongs to another version of the engine, or to another image.
     #[error("the snapshot belongs to another {0}: use the program and the image that made it")]
     Foreign(&'static str),
     /// It is cut short, changed, or made with ill intent.
@@ -75,13 +92,15 @@ pub enum Trust {
 }
 
 /// Kinds of sections; numbers are never used again.
-const ENGINE: (u32, u32) = (1, 1);
-const BOARD: (u32, u32) = (2, 1);
+const ENGINE: (u32, u32) = (1, 2);
+const BOARD: (u32, u32) = (2, 2);
 const EXTENTS: (u32, u32) = (3, 1);
 const ATTACHMENT: (u32, u32) = (4, 1);
 
 /// Extents a reader takes: so many mappings a process may have (the default of `vm.max_map_count`).
 const LARGEST_EXTENTS: usize = 65_530;
+
+const ENDLESS_CODE: &str = "its translated code is endless";
 
 #[derive(Serialize, Deserialize)]
 struct Section {
@@ -114,7 +133,7 @@ impl MachineSnapshot {
             extents: memory.extents().iter().map(|extent| (extent.offset, extent.length)).collect(),
         };
         let state = self.engine.state();
-        let code_bytes: u64 = state.translated.iter().map(|(_, length)| length).sum();
+        let code_bytes = state.code_bytes().ok_or(SnapshotError::Damaged(ENDLESS_CODE))?;
         let sections = [
             section("engine", ENGINE, &state)?,
             section("board", BOARD, &self.board)?,
@@ -143,7 +162,11 @@ impl MachineSnapshot {
     pub fn open(path: &Path, identity: SnapshotIdentity, trust: Trust) -> Result<Self, SnapshotError> {
         let mut file = File::open(path)?;
         let header = read_header(&mut file)?;
-        if header.identity.engine != identity.engine {
+        let (found, expected) = (header.identity.engine, identity.engine);
+        if found.kind != expected.kind {
+            return Err(SnapshotError::Engine { found: found.kind, expected: expected.kind });
+        }
+        if found.hash != expected.hash {
             return Err(SnapshotError::Foreign("CPU engine"));
         }
         if header.identity.image != identity.image {
@@ -166,13 +189,16 @@ impl MachineSnapshot {
         if state.ram.end.checked_sub(state.ram.start) != Some(header.identity.ram_bytes) {
             return Err(SnapshotError::Damaged("its RAM has not the size its header says"));
         }
+        if state.kind() != expected.kind {
+            return Err(SnapshotError::Damaged("its CPU is not of the engine its header says"));
+        }
         let board = sections.take("board", BOARD)?;
         let attachment = sections.take("attachment", ATTACHMENT)?;
         sections.nothing_left()?;
-        let code_bytes = state.translated.iter().try_fold(0u64, |sum, (_, length)| sum.checked_add(*length));
-        let code_offset = code_bytes
+        let code_offset = state
+            .code_bytes()
             .and_then(|bytes| header.file_bytes().checked_sub(bytes))
-            .ok_or(SnapshotError::Damaged("its translated code is endless"))?;
+            .ok_or(SnapshotError::Damaged(ENDLESS_CODE))?;
         let file = Arc::new(file);
         let memory = memory_image(extents, &file, header.body_offset(), code_offset)?;
         let engine = EngineSnapshot::from_state(memory, state, &file, code_offset)

@@ -1,11 +1,15 @@
 //! The beginning of a snapshot file: plain numbers and hashes, checked before anything is decoded.
 
-use super::file::{SnapshotError, SnapshotIdentity};
+use wasm_sandbox_vcpu::EngineKind;
+
+use super::file::{EngineIdentity, SnapshotError, SnapshotIdentity};
 
 /// First bytes of every snapshot file.
 const MAGIC: [u8; 8] = *b"WSANDBOX";
 /// Raised whenever the layout of the file changes.
-pub(super) const FORMAT_VERSION: u32 = 2;
+pub(super) const FORMAT_VERSION: u32 = 3;
+/// Bytes of the engine's name, filled up with zeros.
+const ENGINE_NAME_BYTES: usize = 8;
 /// Size of the header in bytes: a page, so that the sections behind it are aligned.
 pub(super) const HEADER_BYTES: u64 = 4096;
 /// Largest sections a reader takes, in bytes: a list of as many extents as can be mapped takes a tenth of it.
@@ -45,7 +49,8 @@ impl Header {
         let mut bytes = Vec::with_capacity(HEADER_BYTES as usize);
         bytes.extend(MAGIC);
         bytes.extend(FORMAT_VERSION.to_le_bytes());
-        bytes.extend(engine);
+        bytes.extend(engine_name(engine.kind));
+        bytes.extend(engine.hash);
         bytes.extend(image);
         bytes.extend(ram_bytes.to_le_bytes());
         bytes.extend(sections_bytes.to_le_bytes());
@@ -66,9 +71,14 @@ impl Header {
         if version != FORMAT_VERSION {
             return Err(SnapshotError::Version { found: version, known: FORMAT_VERSION });
         }
+        let name = reader.take()?;
+        let kind = EngineKind::ALL.into_iter().find(|kind| engine_name(*kind) == name);
         let header = Self {
             identity: SnapshotIdentity {
-                engine: reader.take()?,
+                engine: EngineIdentity {
+                    kind: kind.ok_or(SnapshotError::Foreign("CPU engine"))?,
+                    hash: reader.take()?,
+                },
                 image: reader.take()?,
                 ram_bytes: u64::from_le_bytes(reader.take()?),
             },
@@ -89,6 +99,14 @@ impl Header {
         }
         Ok(header)
     }
+}
+
+fn engine_name(kind: EngineKind) -> [u8; ENGINE_NAME_BYTES] {
+    let mut name = [0; ENGINE_NAME_BYTES];
+    for (byte, letter) in name.iter_mut().zip(kind.name().bytes()) {
+        *byte = letter;
+    }
+    name
 }
 
 struct Reader<'a> {

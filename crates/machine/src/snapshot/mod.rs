@@ -9,7 +9,7 @@ use wasm_sandbox_vcpu::EngineSnapshot;
 
 use crate::board::BoardState;
 
-pub use file::{SnapshotError, SnapshotIdentity, Trust};
+pub use file::{EngineIdentity, SnapshotError, SnapshotIdentity, Trust};
 
 /// A machine at one moment. Clones share everything.
 #[derive(Clone)]

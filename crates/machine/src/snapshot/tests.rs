@@ -8,10 +8,10 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use tempfile::NamedTempFile;
-use wasm_sandbox_vcpu::PAGE;
+use wasm_sandbox_vcpu::{EngineKind, PAGE};
 
 use super::file::hash;
-use super::{MachineSnapshot, SnapshotError, SnapshotIdentity, Trust};
+use super::{EngineIdentity, MachineSnapshot, SnapshotError, SnapshotIdentity, Trust};
 use sample::*;
 
 #[test]
@@ -51,18 +51,24 @@ fn a_snapshot_comes_back_as_it_was() {
 #[test]
 fn the_format_is_what_it_was() {
     let bytes = sample_file();
-    let start =
-        [&b"WSANDBOX"[..], &2u32.to_le_bytes(), &[0xE1; 32], &[0x1A; 32], &(64u64 << 10).to_le_bytes()]
-            .concat();
+    let start = [
+        &b"WSANDBOX"[..],
+        &3u32.to_le_bytes(),
+        b"v86\0\0\0\0\0",
+        &[0xE1; 32],
+        &[0x1A; 32],
+        &(64u64 << 10).to_le_bytes(),
+    ]
+    .concat();
     assert_eq!(bytes[..start.len()], start);
     assert!(bytes[CHECKSUM + 32..HEADER].iter().all(|byte| *byte == 0));
     let sections: RawSections =
         postcard::from_bytes(&bytes[HEADER..HEADER + number(&bytes, SECTIONS_BYTES) as usize]).unwrap();
     let kinds: Vec<_> =
         sections.iter().map(|(kind, version, bytes)| (*kind, *version, bytes.len())).collect();
-    assert_eq!(kinds, [(1, 1, 43), (2, 1, 303), (3, 1, 16), (4, 1, 9)], "sections: kind, version, bytes");
+    assert_eq!(kinds, [(1, 2, 44), (2, 2, 304), (3, 1, 16), (4, 1, 9)], "sections: kind, version, bytes");
     let sum: String = hash(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    let expected = "d7136959260e3fb2a42d197ac0b4f278be5c831662360c8c660974889ff0f218";
+    let expected = "18d99f86cd4f93cfbd8d67a4ad35c879029bf2e482b4a691a437dd740f2d34d7";
     assert_eq!((bytes.len(), sum.as_str()), (24_610, expected));
 }
 
@@ -122,7 +128,10 @@ fn each_kind_of_misfit_is_named() {
         assert!(matches!(error, SnapshotError::Version { found, known } if found != known), "{error}");
     }
     let others = [
-        (SnapshotIdentity { engine: [0; 32], ..IDENTITY }, "engine"),
+        (
+            SnapshotIdentity { engine: EngineIdentity { hash: [0; 32], ..ENGINE_IDENTITY }, ..IDENTITY },
+            "engine",
+        ),
         (SnapshotIdentity { image: [0; 32], ..IDENTITY }, "image"),
         (SnapshotIdentity { ram_bytes: 128 << 10, ..IDENTITY }, "memory size"),
     ];
@@ -130,6 +139,18 @@ fn each_kind_of_misfit_is_named() {
         let error = MachineSnapshot::open(stored(&good).path(), identity, Trust::Own).err().unwrap();
         assert!(matches!(error, SnapshotError::Foreign(_)) && error.to_string().contains(word), "{error}");
     }
+    let wx86 = EngineIdentity { kind: EngineKind::Wx86, ..ENGINE_IDENTITY };
+    let error = MachineSnapshot::open(
+        stored(&good).path(),
+        SnapshotIdentity { engine: wx86, ..IDENTITY },
+        Trust::Foreign,
+    );
+    let error = error.err().unwrap().to_string();
+    assert!(error.contains("--engine v86"), "{error}");
+    let mut unknown = good.clone();
+    unknown[ENGINE_NAME] ^= 1;
+    seal_header(&mut unknown);
+    assert!(matches!(refusal(&unknown, Trust::Foreign), SnapshotError::Foreign("CPU engine")));
     let missing = MachineSnapshot::open("/nonexistent/snapshot".as_ref(), IDENTITY, Trust::Foreign).err();
     assert!(matches!(missing, Some(SnapshotError::Io(_))));
     let directory = MachineSnapshot::open("/tmp".as_ref(), IDENTITY, Trust::Foreign).err();

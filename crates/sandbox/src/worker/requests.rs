@@ -60,8 +60,7 @@ impl Worker {
     fn request(&mut self, ticket: Ticket, request: Request) {
         match request {
             Request::Hello(_) => {
-                let report = hello(&self.config, self.engine_name());
-                self.answers.push((ticket, Outcome::Hello(Box::new(report))));
+                self.answers.push((ticket, Outcome::Hello(Box::new(hello(&self.config)))));
             }
             Request::Reset(_) => self.reset(ticket),
             Request::Restore(restore) => self.restore_checkpoint(ticket, &restore.name),
@@ -177,13 +176,6 @@ impl Worker {
         self.answers.push((ticket, outcome));
     }
 
-    fn engine_name(&self) -> &'static str {
-        match &self.state {
-            State::Up(guest) => guest.engine_name(),
-            State::Down(_) => "",
-        }
-    }
-
     fn host_status(&self) -> HostStatus {
         let config = &self.config;
         let (uptime_ms, instructions, kernel) = match &self.state {
@@ -202,18 +194,18 @@ impl Worker {
             open_sessions: self.sessions.count() as u64,
             checkpoints: snapshots::list(&self.checkpoints),
             limits: limits(config),
-            engine: self.engine_name().to_owned(),
+            engine: config.engine.kind().name().to_owned(),
             image: config.image.name.clone(),
             restarts: self.restarts,
         }
     }
 }
 
-fn hello(config: &SandboxConfig, engine: &str) -> HelloReport {
+fn hello(config: &SandboxConfig) -> HelloReport {
     HelloReport {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         protocol_version: PROTOCOL_VERSION,
-        engine: engine.to_owned(),
+        engine: config.engine.kind().name().to_owned(),
         image: config.image.name.clone(),
         arch: "i686".to_owned(),
         requests: Request::TYPES.iter().map(|name| (*name).to_owned()).collect(),

@@ -1,9 +1,9 @@
-//! `precompile-engine v86.wasm v86.cwasm`: compiles the CPU engine ahead of time, for the program to
+//! `precompile-engine v86.wasm v86.cwasm`: compiles a CPU engine ahead of time, for the program to
 //! carry.
 
 use std::process::ExitCode;
 
-use wasm_sandbox_vcpu::v86::V86Module;
+use wasm_sandbox_vcpu::EngineModule;
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     };
     let compiled = std::fs::read(wasm)
         .map_err(|error| format!("{}: {error}", wasm.display()))
-        .and_then(|bytes| V86Module::precompile(&bytes).map_err(|error| error.to_string()))
+        .and_then(|bytes| EngineModule::precompile(&bytes).map_err(|error| error.to_string()))
         .and_then(|bytes| {
             std::fs::write(code, bytes).map_err(|error| format!("{}: {error}", code.display()))
         });

@@ -3,6 +3,7 @@
 
 use std::io::Result;
 use std::ptr::{NonNull, null_mut};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap, mmap_anonymous, mprotect, munmap};
@@ -21,9 +22,19 @@ unsafe impl Send for Mapping {}
 // SAFETY: as above; `grow_to` adds pages that nobody has a reference to yet.
 unsafe impl Sync for Mapping {}
 
+/// Address space of a 32-bit linear memory with the guard wasmtime wants behind it.
+const LINEAR_MEMORY: usize = (4 << 30) + (64 << 20);
+
 const READ_WRITE: ProtFlags = ProtFlags::READ.union(ProtFlags::WRITE);
 
 impl Mapping {
+    /// A fresh 32-bit linear memory with the content of `image`.
+    pub(crate) fn of(image: &MemoryImage) -> Result<Arc<Self>> {
+        let mut mapping = Self::reserve(LINEAR_MEMORY)?;
+        mapping.map(image)?;
+        Ok(Arc::new(mapping))
+    }
+
     /// Reserves `reserved` bytes (whole pages) that nobody can access.
     pub(crate) fn reserve(reserved: usize) -> Result<Self> {
         // SAFETY: a fresh mapping at an address of the kernel's choice touches nothing else.

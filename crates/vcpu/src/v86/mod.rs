@@ -7,9 +7,8 @@ mod bundle;
 mod imports;
 mod jit;
 mod layout;
-mod module;
-mod snapshot;
 mod state;
+mod translations;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -20,32 +19,26 @@ use wasmtime::{
 };
 
 use crate::memory::{Mapping, MemoryImage, with_next_memory};
-use crate::{BootRegisters, Bus, CpuEngine, Slice, Statistics, VcpuError};
-use module::module_error;
-use state::{Exports, State, function};
+use crate::module::{function, module_error, trapped};
+use crate::snapshot::{Own, of_another_engine};
+use crate::{
+    BootMode, BootRegisters, Bus, CpuEngine, EngineKind, EngineModule, EngineSnapshot, Slice, Statistics,
+    VcpuError, check_ram,
+};
+use state::{Exports, State};
 
-pub use module::V86Module;
-pub use snapshot::V86Snapshot;
-
-/// Smallest RAM of a machine in bytes.
-pub const MINIMUM_RAM: u64 = 16 << 20;
-/// Largest RAM of a machine in bytes: addresses from 2 GiB on are memory-mapped devices.
-pub const MAXIMUM_RAM: u64 = 2 << 30;
-/// RAM sizes are multiples of this.
-const RAM_GRANULE: u64 = 64 << 10;
+pub(crate) use translations::Translations;
+pub use translations::TranslationsState;
 
 /// `set_jit_config` keys (`src/rust/jit.rs`).
 const JIT_CONFIG_MAX_PAGES: u32 = 1;
-
-/// Address space of a 32-bit linear memory with the guard wasmtime wants behind it.
-const RESERVED_BYTES: usize = (4 << 30) + (64 << 20);
 
 /// Instances of translated code after which the store is replaced; wasmtime ends at 10 000.
 const INSTANCES_BEFORE_RECYCLING: usize = 4000;
 
 /// One v86 CPU with its RAM.
-pub struct V86<B: Bus> {
-    v86: V86Module,
+pub(crate) struct V86<B: Bus> {
+    v86: EngineModule,
     store: Store<State<B>>,
     mapping: Arc<Mapping>,
     /// What the memory was mapped from.
@@ -59,16 +52,10 @@ impl<B: Bus> V86<B> {
     ///
     /// # Errors
     /// [`VcpuError::RamSize`], or [`VcpuError::Module`] if the module lacks something.
-    pub fn new(v86: &V86Module, ram_size: u64, bus: B) -> Result<Self, VcpuError> {
-        if !(MINIMUM_RAM..=MAXIMUM_RAM).contains(&ram_size) || !ram_size.is_multiple_of(RAM_GRANULE) {
-            return Err(VcpuError::RamSize {
-                requested: ram_size,
-                minimum: MINIMUM_RAM,
-                maximum: MAXIMUM_RAM,
-            });
-        }
+    pub(crate) fn new(v86: &EngineModule, ram_size: u64, bus: B) -> Result<Self, VcpuError> {
+        check_ram(ram_size)?;
         let base = MemoryImage::zeroed(v86.initial_memory()?);
-        let mapping = map(&base)?;
+        let mapping = Mapping::of(&base)?;
         let (store, instance) = instantiate(v86, &mapping, bus)?;
         let mut vcpu = Self { v86: v86.clone(), store, mapping, base, instructions: 0, last_counter: 0 };
         for (offset, data) in v86.data_segments()? {
@@ -91,9 +78,12 @@ impl<B: Bus> V86<B> {
     ///
     /// # Errors
     /// [`VcpuError::Host`], or [`VcpuError::Module`] if the snapshot's code does not fit.
-    pub fn restore(v86: &V86Module, snapshot: &V86Snapshot, bus: B) -> Result<Self, VcpuError> {
-        let V86Snapshot { memory, ram, instructions, last_counter, code, pending } = snapshot;
-        let mapping = map(memory)?;
+    pub(crate) fn restore(v86: &EngineModule, snapshot: &EngineSnapshot, bus: B) -> Result<Self, VcpuError> {
+        let EngineSnapshot { memory, ram, instructions, own } = snapshot;
+        let Own::V86(Translations { last_counter, code, pending }) = own else {
+            return Err(of_another_engine(snapshot));
+        };
+        let mapping = Mapping::of(memory)?;
         let (store, _) = instantiate(v86, &mapping, bus)?;
         let (base, instructions, last_counter) = (memory.clone(), *instructions, *last_counter);
         let mut vcpu = Self { v86: v86.clone(), store, mapping, base, instructions, last_counter };
@@ -143,13 +133,7 @@ impl<B: Bus> V86<B> {
     }
 
     fn trapped(&mut self, error: wasmtime::Error) -> VcpuError {
-        match error.downcast::<VcpuError>() {
-            Ok(own) => own,
-            Err(error) => {
-                let message = self.store.data_mut().last_message.take();
-                VcpuError::Trapped { message: message.unwrap_or_else(|| format!("{error:#}")) }
-            }
-        }
+        trapped(error, self.store.data_mut().last_message.take())
     }
 
     /// Writes to v86's memory.
@@ -169,16 +153,9 @@ impl<B: Bus> V86<B> {
     }
 }
 
-/// A fresh mapping of `image`.
-fn map(image: &MemoryImage) -> Result<Arc<Mapping>, VcpuError> {
-    let mut mapping = Mapping::reserve(RESERVED_BYTES)?;
-    mapping.map(image)?;
-    Ok(Arc::new(mapping))
-}
-
 /// Makes a store with an instance of v86 over `mapping`, which is not touched.
 fn instantiate<B: Bus>(
-    v86: &V86Module,
+    v86: &EngineModule,
     mapping: &Arc<Mapping>,
     bus: B,
 ) -> Result<(Store<State<B>>, Instance), VcpuError> {
@@ -209,10 +186,6 @@ fn instantiate<B: Bus>(
 }
 
 impl<B: Bus> CpuEngine<B> for V86<B> {
-    fn name(&self) -> &'static str {
-        "v86"
-    }
-
     fn bus(&mut self) -> &mut B {
         &mut self.store.data_mut().bus
     }
@@ -224,6 +197,12 @@ impl<B: Bus> CpuEngine<B> for V86<B> {
     }
 
     fn set_boot_registers(&mut self, registers: BootRegisters) -> Result<(), VcpuError> {
+        let address = |register: u64| u32::try_from(register).ok();
+        let (BootMode::Protected, Some(eip), Some(esi)) =
+            (registers.mode, address(registers.rip), address(registers.rsi))
+        else {
+            return Err(VcpuError::Unsupported { engine: EngineKind::V86, what: "64-bit mode" });
+        };
         let cr0_pe = 1u32;
         self.poke(layout::CR, &cr0_pe.to_le_bytes())?;
         for flag in [layout::PROTECTED_MODE, layout::IS_32, layout::STACK_SIZE_32] {
@@ -240,8 +219,8 @@ impl<B: Bus> CpuEngine<B> for V86<B> {
         }
         let reserved_flag = 2u32;
         self.poke(layout::FLAGS, &reserved_flag.to_le_bytes())?;
-        self.poke(layout::REG32 + 4 * layout::ESI, &registers.esi.to_le_bytes())?;
-        self.poke(layout::INSTRUCTION_POINTER, &registers.eip.to_le_bytes())?;
+        self.poke(layout::REG32 + 4 * layout::ESI, &esi.to_le_bytes())?;
+        self.poke(layout::INSTRUCTION_POINTER, &eip.to_le_bytes())?;
         let update = self.store.data().exports()?.update_state_flags.clone();
         self.call(&update, ())
     }
@@ -261,15 +240,15 @@ impl<B: Bus> CpuEngine<B> for V86<B> {
         })
     }
 
-    fn snapshot(&mut self) -> Result<V86Snapshot, VcpuError> {
+    fn snapshot(&mut self) -> Result<EngineSnapshot, VcpuError> {
         let memory = self.store.data().memory()?;
         let memory = MemoryImage::capture(memory.data(&self.store), &self.base)?;
         let (instructions, last_counter) = (self.instructions, self.last_counter);
         let state = self.store.data_mut();
         let ram = state.ram.clone();
         let (code, pending) = state.jit()?.live();
-        let (code, pending) = (code.clone(), pending.clone());
-        Ok(V86Snapshot { memory, ram, instructions, last_counter, code, pending })
+        let own = Own::V86(Translations { last_counter, code: code.clone(), pending: pending.clone() });
+        Ok(EngineSnapshot { memory, ram, instructions, own })
     }
 
     fn wants_recycling(&self) -> bool {

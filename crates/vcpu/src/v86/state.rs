@@ -3,9 +3,10 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use wasmtime::{Instance, Memory, Store, TypedFunc, WasmParams, WasmResults};
+use wasmtime::{Instance, Memory, Store, TypedFunc};
 
 use super::jit::Jit;
+use crate::module::function;
 use crate::{Bus, VcpuError, WrittenRanges};
 
 /// The exports of v86.wasm that the host calls.
@@ -31,17 +32,6 @@ impl Exports {
             jit_clear_cache: function(instance, store, "jit_clear_cache_js")?,
         })
     }
-}
-
-/// The exported function `name` of type `P -> R`.
-pub(super) fn function<B: Bus, P: WasmParams, R: WasmResults>(
-    instance: &Instance,
-    store: &mut Store<State<B>>,
-    name: &str,
-) -> Result<TypedFunc<P, R>, VcpuError> {
-    instance
-        .get_typed_func(store, name)
-        .map_err(|error| VcpuError::Module(format!("export `{name}`: {error:#}")))
 }
 
 /// Data of the store: the bus and what the imports need to reach the module again.

@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use tempfile::NamedTempFile;
-use wasm_sandbox_vcpu::{EngineState, PAGE};
+use wasm_sandbox_vcpu::{EngineState, OwnState, PAGE, TranslationsState};
 
 use super::counting_allocator::allocated_by;
 use super::sample::*;
@@ -61,6 +61,11 @@ fn extents_lie_inside_and_apart() {
     );
 }
 
+fn translations(state: &mut EngineState) -> &mut TranslationsState {
+    let OwnState::V86(translations) = &mut state.own else { panic!("the sample is one of v86") };
+    translations
+}
+
 #[test]
 fn the_engine_s_parts_fit_together() {
     let with_engine = |change: fn(&mut EngineState)| {
@@ -71,17 +76,18 @@ fn the_engine_s_parts_fit_together() {
         })
     };
     assert!(open(&with_engine(|_| {}), Trust::Foreign).is_ok());
-    let changes: [(&str, fn(&mut EngineState)); 10] = [
+    let changes: [(&str, fn(&mut EngineState)); 11] = [
         ("less RAM than the header says", |state| state.ram = MEMORY..MEMORY),
         ("RAM outside of memory", |state| state.ram = MEMORY..MEMORY + (64 << 10)),
         ("RAM that ends before it starts", |state| state.ram = (64 << 10)..0),
         ("half a granule of RAM", |state| state.ram = 0..(32 << 10)),
         ("RAM beyond all addresses", |state| state.ram = 0..u64::MAX),
-        ("code of an element that is not there", |state| state.translated[1].0 = 900),
-        ("a translation of one", |state| state.pending.as_mut().unwrap().0 = u32::MAX),
-        ("code that is longer than it is", |state| state.translated[0].1 += 1),
-        ("code whose length overflows", |state| state.translated[0].1 = u64::MAX),
-        ("code less than there is", |state| state.translated.truncate(1)),
+        ("code of an element that is not there", |state| translations(state).translated[1].0 = 900),
+        ("a translation of one", |state| translations(state).pending.as_mut().unwrap().0 = u32::MAX),
+        ("code that is longer than it is", |state| translations(state).translated[0].1 += 1),
+        ("code whose length overflows", |state| translations(state).translated[0].1 = u64::MAX),
+        ("code less than there is", |state| translations(state).translated.truncate(1)),
+        ("the state of another engine", |state| state.own = OwnState::Wx86),
     ];
     for (name, change) in changes {
         assert!(open(&with_engine(change), Trust::Foreign).is_err(), "{name}");
@@ -177,7 +183,7 @@ fn claims(sections_bytes: u64, body_bytes: u64) -> bool {
 
 /// A board made of what a file says, if it can be.
 fn use_it(snapshot: MachineSnapshot) {
-    let _may_be_refused = Board::restore(disk(), snapshot.board);
+    let _may_be_refused = Board::restore(ENGINE_IDENTITY.kind, disk(), snapshot.board);
 }
 
 proptest! {

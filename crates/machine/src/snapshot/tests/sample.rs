@@ -5,15 +5,18 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use tempfile::NamedTempFile;
-use wasm_sandbox_vcpu::{EngineSnapshot, EngineState, Extent, MemoryImage, PAGE};
+use wasm_sandbox_vcpu::{
+    EngineKind, EngineSnapshot, EngineState, Extent, MemoryImage, OwnState, PAGE, TranslationsState,
+};
 
 use crate::board::BoardState;
 use crate::disk::DiskImage;
 use crate::snapshot::file::hash;
-use crate::snapshot::{MachineSnapshot, SnapshotError, SnapshotIdentity, Trust};
+use crate::snapshot::{EngineIdentity, MachineSnapshot, SnapshotError, SnapshotIdentity, Trust};
 
+pub const ENGINE_IDENTITY: EngineIdentity = EngineIdentity { kind: EngineKind::V86, hash: [0xE1; 32] };
 pub const IDENTITY: SnapshotIdentity =
-    SnapshotIdentity { engine: [0xE1; 32], image: [0x1A; 32], ram_bytes: 64 << 10 };
+    SnapshotIdentity { engine: ENGINE_IDENTITY, image: [0x1A; 32], ram_bytes: 64 << 10 };
 
 /// Size of the memory of the sample: a page of wasm, and one of RAM.
 pub const MEMORY: u64 = 128 << 10;
@@ -24,12 +27,13 @@ pub const CODE: [(u32, &[u8]); 2] = [(3, b"the module of element 3"), (700, b"an
 
 // Where things are in the header, in bytes.
 pub const VERSION: usize = 8;
-pub const RAM_BYTES: usize = 76;
-pub const SECTIONS_BYTES: usize = 84;
-pub const SECTIONS_HASH: usize = 92;
-pub const BODY_BYTES: usize = 124;
-pub const BODY_HASH: usize = 132;
-pub const CHECKSUM: usize = 164;
+pub const ENGINE_NAME: usize = 12;
+pub const RAM_BYTES: usize = 84;
+pub const SECTIONS_BYTES: usize = 92;
+pub const SECTIONS_HASH: usize = 100;
+pub const BODY_BYTES: usize = 132;
+pub const BODY_HASH: usize = 140;
+pub const CHECKSUM: usize = 172;
 pub const HEADER: usize = 4096;
 
 pub fn disk() -> DiskImage {
@@ -65,13 +69,19 @@ pub fn sample() -> MachineSnapshot {
     let state = EngineState {
         ram: (64 << 10)..MEMORY,
         instructions: 123_456_789_012,
+        own: OwnState::V86(translations()),
+    };
+    let engine = EngineSnapshot::from_state(memory, state, &file, file_offset).unwrap();
+    let board = BoardState::of_new_board(EngineKind::V86, disk());
+    MachineSnapshot { engine, board, attachment: b"attached".to_vec() }
+}
+
+pub fn translations() -> TranslationsState {
+    TranslationsState {
         last_counter: 3_197_704_724,
         translated: CODE.iter().map(|(index, wasm)| (*index, wasm.len() as u64)).collect(),
         pending: Some((5, 0x1000, 3, b"being compiled".to_vec())),
-    };
-    let engine = EngineSnapshot::from_state(memory, state, &file, file_offset).unwrap();
-    let board = BoardState::of_new_board(disk());
-    MachineSnapshot { engine, board, attachment: b"attached".to_vec() }
+    }
 }
 
 pub fn written(snapshot: &MachineSnapshot) -> Vec<u8> {

@@ -1,0 +1,201 @@
+//! This project's own CPU engine (`engine/`, compiled to WebAssembly) as a [`CpuEngine`].
+//!
+//! The module exports its memory, which is its whole state, and imports what it wants of the machine
+//! from `host`. It has no interrupt controller: host and module share a block of memory with the level
+//! of the INTR input. `engine/src/exports.rs` is the other side of all this.
+
+mod imports;
+mod shared;
+mod state;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::{Instance, Linker, Store, WasmParams, WasmResults};
+
+use crate::memory::{Mapping, MemoryImage, with_next_memory};
+use crate::module::{function, module_error, trapped};
+use crate::snapshot::{Own, of_another_engine};
+use crate::{
+    BootMode, BootRegisters, Bus, CpuEngine, EngineModule, EngineSnapshot, Slice, Statistics, VcpuError,
+    check_ram,
+};
+use shared::Shared;
+use state::{Exports, State};
+
+/// Instructions of one slice: about half a millisecond.
+const SLICE: u64 = 100_000;
+
+// What `engine_run` returns.
+const BUDGET_USED: u32 = 0;
+const WAITS: u32 = 1;
+const HALTED: u32 = 2;
+const TRIPLE_FAULT: u32 = 3;
+const STOPPED: u32 = 4;
+
+/// One CPU with its RAM.
+pub(crate) struct Wx86<B: Bus> {
+    store: Store<State<B>>,
+    exports: Exports,
+    /// What the memory was mapped from.
+    base: MemoryImage,
+    instructions: u64,
+}
+
+impl<B: Bus> Wx86<B> {
+    /// See [`EngineModule::power_on`].
+    pub(crate) fn new(module: &EngineModule, ram_bytes: u64, bus: B) -> Result<Self, VcpuError> {
+        check_ram(ram_bytes)?;
+        let mut vcpu = Self::over(module, MemoryImage::zeroed(module.initial_memory()?), bus)?;
+        let memory = vcpu.store.data().memory()?;
+        for (offset, data) in module.data_segments()? {
+            memory.write(&mut vcpu.store, offset, data).map_err(module_error)?;
+        }
+        let new = vcpu.exports.new.clone();
+        let start = vcpu.call(&new, ram_bytes as u32)? as usize;
+        if start == 0 {
+            return Err(module_error("it has no room for the RAM"));
+        }
+        vcpu.share(start..start + ram_bytes as usize)?;
+        Ok(vcpu)
+    }
+
+    /// See [`EngineModule::restore`].
+    pub(crate) fn restore(
+        module: &EngineModule,
+        snapshot: &EngineSnapshot,
+        bus: B,
+    ) -> Result<Self, VcpuError> {
+        let EngineSnapshot { memory, ram, instructions, own: Own::Wx86 } = snapshot else {
+            return Err(of_another_engine(snapshot));
+        };
+        let mut vcpu = Self::over(module, memory.clone(), bus)?;
+        vcpu.share(ram.clone())?;
+        vcpu.instructions = *instructions;
+        Ok(vcpu)
+    }
+
+    /// An instance over a memory with the content of `base`.
+    fn over(module: &EngineModule, base: MemoryImage, bus: B) -> Result<Self, VcpuError> {
+        let mapping: Arc<Mapping> = Mapping::of(&base)?;
+        let mut store = Store::new(&module.engine, State::new(bus));
+        let mut linker = Linker::new(&module.engine);
+        imports::define(&mut linker).map_err(module_error)?;
+        let instance: Instance = with_next_memory(mapping, || linker.instantiate(&mut store, &module.module))
+            .map_err(module_error)?;
+        store.data_mut().memory = instance.get_memory(&mut store, "memory");
+        let exports = Exports {
+            new: function(&instance, &mut store, "engine_new")?,
+            boot: function(&instance, &mut store, "engine_boot")?,
+            run: function(&instance, &mut store, "engine_run")?,
+            shared: function(&instance, &mut store, "engine_shared")?,
+            invalidate: function(&instance, &mut store, "engine_invalidate")?,
+        };
+        Ok(Self { store, exports, base, instructions: 0 })
+    }
+
+    /// Notes where RAM and the shared block are.
+    fn share(&mut self, ram: std::ops::Range<usize>) -> Result<(), VcpuError> {
+        let shared = self.exports.shared.clone();
+        let shared = Shared::at(self.call(&shared, ())?);
+        let memory = self.store.data().memory()?;
+        let size = memory.data_size(&self.store);
+        if ram.end > size || !shared.fits(size) {
+            return Err(module_error("its RAM lies outside of its memory"));
+        }
+        let state = self.store.data_mut();
+        (state.ram, state.shared) = (ram, shared);
+        Ok(())
+    }
+
+    fn call<P: WasmParams, R: WasmResults>(
+        &mut self,
+        function: &wasmtime::TypedFunc<P, R>,
+        parameters: P,
+    ) -> Result<R, VcpuError> {
+        self.store.data_mut().last_message = None;
+        function
+            .call(&mut self.store, parameters)
+            .map_err(|error| trapped(error, self.store.data_mut().last_message.take()))
+    }
+
+    /// Lets the bus catch up with the present; how long the CPU may sleep if it has nothing to do.
+    fn advance(&mut self) -> Result<Option<Duration>, VcpuError> {
+        let sleep = imports::with_ram(&mut self.store, |bus, ram, written| bus.advance(ram, written))
+            .map_err(|error| trapped(error, None))?;
+        for range in self.store.data_mut().written.take() {
+            let invalidate = self.exports.invalidate.clone();
+            self.call(&invalidate, (range.start, range.end))?;
+        }
+        Ok(sleep)
+    }
+
+    /// Runs for about `budget` instructions; what `engine_run` returns.
+    fn run_for(&mut self, budget: u64) -> Result<u32, VcpuError> {
+        let run = self.exports.run.clone();
+        let ended = self.call(&run, budget)?;
+        let state = self.store.data();
+        self.instructions = state.shared.instructions(state.memory()?.data(&self.store));
+        Ok(ended)
+    }
+}
+
+impl<B: Bus> CpuEngine<B> for Wx86<B> {
+    fn bus(&mut self) -> &mut B {
+        &mut self.store.data_mut().bus
+    }
+
+    fn ram_and_bus(&mut self) -> (&mut [u8], &mut B) {
+        let Ok(memory) = self.store.data().memory() else { return (&mut [], self.bus()) };
+        let (bytes, state) = memory.data_and_store_mut(&mut self.store);
+        (bytes.get_mut(state.ram.clone()).unwrap_or_default(), &mut state.bus)
+    }
+
+    fn set_boot_registers(&mut self, registers: BootRegisters) -> Result<(), VcpuError> {
+        let BootRegisters { mode, rip, rsi, cr3, gdt_base, gdt_limit } = registers;
+        let bits = match mode {
+            BootMode::Protected => 32,
+            BootMode::Long => 64,
+        };
+        let boot = self.exports.boot.clone();
+        self.call(&boot, (bits, rip, rsi, cr3, gdt_base, gdt_limit))
+    }
+
+    fn run(&mut self) -> Result<Slice, VcpuError> {
+        let end = self.instructions + SLICE;
+        loop {
+            self.advance()?;
+            match self.run_for(end.saturating_sub(self.instructions).max(1))? {
+                BUDGET_USED => return Ok(Slice::Ran),
+                WAITS => return Ok(Slice::Idle(self.advance()?)),
+                HALTED => return Ok(Slice::Halted),
+                TRIPLE_FAULT => return Ok(Slice::TripleFault),
+                STOPPED if self.bus().stop_requested() || self.instructions >= end => return Ok(Slice::Ran),
+                // A device has written to RAM.
+                STOPPED => {}
+                other => return Err(module_error(format!("`engine_run` returned {other}"))),
+            }
+        }
+    }
+
+    fn snapshot(&mut self) -> Result<EngineSnapshot, VcpuError> {
+        // What devices have written is to be told to the engine of this memory.
+        self.advance()?;
+        let state = self.store.data();
+        let memory = MemoryImage::capture(state.memory()?.data(&self.store), &self.base)?;
+        let (ram, instructions) = (state.ram.clone(), self.instructions);
+        Ok(EngineSnapshot { memory, ram, instructions, own: Own::Wx86 })
+    }
+
+    fn wants_recycling(&self) -> bool {
+        false
+    }
+
+    fn recycle(self: Box<Self>) -> Result<Box<dyn CpuEngine<B>>, VcpuError> {
+        Ok(self)
+    }
+
+    fn statistics(&self) -> Statistics {
+        Statistics { instructions: self.instructions, ..Statistics::default() }
+    }
+}

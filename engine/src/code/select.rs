@@ -1,0 +1,533 @@
+//! Picks micro-operations for the frequent instructions.
+
+use iced_x86::{Code, Instruction, MemorySize, Mnemonic, OpKind, Register};
+
+use super::lower::Lowering;
+use super::{Links, Op, Uop};
+use crate::Mode;
+use crate::operand::{address_bits, full_register, register_offset};
+use crate::state::{FS_BASE, GS_BASE, PAGE_REGISTER};
+
+/// Distance between two sizes, two forms, and two operations of the arithmetic in the list of operations.
+const FORM: u16 = 4;
+const OPERATION: u16 = 20;
+
+/// What stands in the operands of a two-operand instruction, in the order of the list of operations.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    RegisterRegister,
+    RegisterImmediate,
+    RegisterMemory,
+    MemoryRegister,
+    MemoryImmediate,
+}
+
+impl Lowering {
+    /// Adds the micro-operation of `insn` if it has one.
+    pub(super) fn select(&mut self, insn: &Instruction, offset: u16) -> bool {
+        if self.mode.0 & (Mode::FLAT | Mode::BIG_STACK) != Mode::FLAT | Mode::BIG_STACK
+            || self.mode.bits() == 16
+        {
+            return false;
+        }
+        let uop = self.uop(Op::Nop, offset);
+        if let Some(op) = self.branch(insn, uop) {
+            self.finish_branch(insn, op, offset);
+            return true;
+        }
+        match self.straight(insn, uop) {
+            Some(uop) => {
+                self.push(uop);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Instructions that do not branch.
+    fn straight(&mut self, insn: &Instruction, mut uop: Uop) -> Option<Uop> {
+        let wide = self.mode.is_long();
+        match insn.mnemonic() {
+            Mnemonic::Add => self.arithmetic(insn, uop, 0),
+            Mnemonic::Or => self.arithmetic(insn, uop, 1),
+            Mnemonic::Adc => self.arithmetic(insn, uop, 2),
+            Mnemonic::Sbb => self.arithmetic(insn, uop, 3),
+            Mnemonic::And => self.arithmetic(insn, uop, 4),
+            Mnemonic::Sub => self.arithmetic(insn, uop, 5),
+            Mnemonic::Xor if is_zeroing(insn) => {
+                uop.op = Op::Zero;
+                uop.a = register_offset(insn.op0_register())?;
+                Some(uop)
+            }
+            Mnemonic::Xor => self.arithmetic(insn, uop, 6),
+            Mnemonic::Cmp => self.arithmetic(insn, uop, 7),
+            Mnemonic::Test => {
+                let (form, size) = self.operands(insn, &mut uop)?;
+                let first = match form {
+                    Form::RegisterRegister => Op::TestRr8,
+                    Form::RegisterImmediate => Op::TestRi8,
+                    Form::MemoryRegister => Op::TestMr8,
+                    Form::MemoryImmediate => Op::TestMi8,
+                    Form::RegisterMemory => return None,
+                };
+                uop.op = first.after(size);
+                Some(uop)
+            }
+            Mnemonic::Mov => {
+                let (form, size) = self.operands(insn, &mut uop)?;
+                let first = match form {
+                    Form::RegisterRegister => Op::MovRr8,
+                    Form::RegisterImmediate => Op::MovRi8,
+                    Form::RegisterMemory => Op::Load8,
+                    Form::MemoryRegister => Op::Store8,
+                    Form::MemoryImmediate => Op::StoreI8,
+                };
+                uop.op = first.after(size);
+                Some(uop)
+            }
+            Mnemonic::Movzx => self.extend(insn, uop, false),
+            Mnemonic::Movsx | Mnemonic::Movsxd => self.extend(insn, uop, true),
+            Mnemonic::Lea => {
+                let bytes = insn.op0_register().size();
+                uop.op = match bytes {
+                    4 => Op::Lea32,
+                    8 => Op::Lea64,
+                    _ => return None,
+                };
+                uop.a = register_offset(insn.op0_register())?;
+                self.address(insn, &mut uop, false)?;
+                Some(uop)
+            }
+            Mnemonic::Inc => self.one(insn, uop, Op::IncR32, Some(Op::IncM32)),
+            Mnemonic::Dec => self.one(insn, uop, Op::DecR32, Some(Op::DecM32)),
+            Mnemonic::Neg => self.one(insn, uop, Op::NegR32, None),
+            Mnemonic::Not => self.one(insn, uop, Op::NotR32, None),
+            Mnemonic::Shl | Mnemonic::Sal => shift(insn, uop, Op::ShlRi32),
+            Mnemonic::Shr => shift(insn, uop, Op::ShrRi32),
+            Mnemonic::Sar => shift(insn, uop, Op::SarRi32),
+            Mnemonic::Imul => self.multiply(insn, uop),
+            Mnemonic::Cwde => Some(Uop { op: Op::Cwde, ..uop }),
+            Mnemonic::Cdqe => Some(Uop { op: Op::Cdqe, ..uop }),
+            Mnemonic::Cdq => Some(Uop { op: Op::Cdq, ..uop }),
+            Mnemonic::Cqo => Some(Uop { op: Op::Cqo, ..uop }),
+            Mnemonic::Nop | Mnemonic::Endbr32 | Mnemonic::Endbr64 | Mnemonic::Pause => {
+                // `nop r/m` with a lock prefix and the like are none.
+                Some(uop)
+            }
+            Mnemonic::Push => self.push_operand(insn, uop),
+            Mnemonic::Pop => {
+                if insn.op0_kind() != OpKind::Register || insn.op0_register().size() != stack_bytes(wide) {
+                    return None;
+                }
+                uop.op = if wide { Op::PopR64 } else { Op::PopR32 };
+                uop.stack = true;
+                uop.a = register_offset(insn.op0_register())?;
+                Some(uop)
+            }
+            Mnemonic::Leave if matches!(insn.code(), Code::Leaved | Code::Leaveq) => {
+                uop.op = if wide { Op::Leave64 } else { Op::Leave32 };
+                uop.stack = true;
+                Some(uop)
+            }
+            _ => self.conditional(insn, uop),
+        }
+    }
+
+    /// SETcc and CMOVcc.
+    fn conditional(&mut self, insn: &Instruction, mut uop: Uop) -> Option<Uop> {
+        let code = insn.condition_code() as u8;
+        uop.c = code.checked_sub(1)?;
+        if insn.op_count() == 1 {
+            if insn.op0_kind() != OpKind::Register || insn.op0_register().size() != 1 {
+                return None;
+            }
+            uop.op = Op::Setcc;
+            uop.a = register_offset(insn.op0_register())?;
+            return Some(uop);
+        }
+        let condition = uop.c;
+        let (form, size) = self.operands(insn, &mut uop)?;
+        uop.c = condition;
+        let first = match form {
+            Form::RegisterRegister => Op::CmovRr32,
+            Form::RegisterMemory => Op::CmovRm32,
+            _ => return None,
+        };
+        uop.op = first.after(size.checked_sub(2)?);
+        Some(uop)
+    }
+
+    fn arithmetic(&mut self, insn: &Instruction, mut uop: Uop, operation: u16) -> Option<Uop> {
+        let (form, size) = self.operands(insn, &mut uop)?;
+        uop.op = Op::AddRr8.after(operation * OPERATION + form as u16 * FORM + size);
+        Some(uop)
+    }
+
+    /// An instruction with one operand of 4 or 8 bytes.
+    fn one(&mut self, insn: &Instruction, mut uop: Uop, register: Op, memory: Option<Op>) -> Option<Uop> {
+        if insn.op0_kind() == OpKind::Register {
+            uop.op = register.after(size_index(insn.op0_register().size())?.checked_sub(2)?);
+            uop.a = register_offset(insn.op0_register())?;
+        } else {
+            uop.op = memory?.after(size_index(insn.memory_size().size())?.checked_sub(2)?);
+            self.address(insn, &mut uop, true)?;
+        }
+        Some(uop)
+    }
+
+    fn extend(&mut self, insn: &Instruction, mut uop: Uop, signed: bool) -> Option<Uop> {
+        let to = insn.op0_register().size();
+        let memory = insn.op1_kind() == OpKind::Memory;
+        let from = if memory { insn.memory_size().size() } else { insn.op1_register().size() };
+        if to < 4 {
+            return None;
+        }
+        uop.op = match (signed, from, to) {
+            (false, 1, _) => Op::ZxRr8.after(if memory { 2 } else { 0 }),
+            (false, 2, _) => Op::ZxRr16.after(if memory { 2 } else { 0 }),
+            (true, _, _) => {
+                let place = match (from, to) {
+                    (1, 4) => 0,
+                    (2, 4) => 1,
+                    (1, 8) => 2,
+                    (2, 8) => 3,
+                    (4, 8) => 4,
+                    _ => return None,
+                };
+                Op::SxRr8To32.after(place + if memory { 5 } else { 0 })
+            }
+            _ => return None,
+        };
+        uop.a = register_offset(insn.op0_register())?;
+        if memory {
+            self.address(insn, &mut uop, false)?;
+        } else {
+            uop.b = register_offset(insn.op1_register())?;
+        }
+        Some(uop)
+    }
+
+    fn multiply(&mut self, insn: &Instruction, mut uop: Uop) -> Option<Uop> {
+        if insn.op_count() < 2 {
+            return None;
+        }
+        let place = size_index(insn.op0_register().size())?.checked_sub(2)?;
+        uop.a = register_offset(insn.op0_register())?;
+        let memory = insn.op1_kind() == OpKind::Memory;
+        if memory {
+            self.address(insn, &mut uop, false)?;
+        } else {
+            uop.b = register_offset(insn.op1_register())?;
+        }
+        let first = match (insn.op_count(), memory) {
+            (2, false) => Op::ImulRr32,
+            (2, true) => Op::ImulRm32,
+            (_, false) => Op::ImulRri32,
+            (_, true) => Op::ImulRmi32,
+        };
+        if insn.op_count() == 3 {
+            uop.imm = insn.immediate(2) as i64;
+        }
+        uop.op = first.after(place);
+        Some(uop)
+    }
+
+    fn push_operand(&mut self, insn: &Instruction, mut uop: Uop) -> Option<Uop> {
+        let wide = self.mode.is_long();
+        let place = u16::from(wide);
+        match insn.op0_kind() {
+            OpKind::Register if insn.op0_register().size() == stack_bytes(wide) => {
+                uop.op = Op::PushR32.after(place);
+                uop.stack = true;
+                uop.a = register_offset(insn.op0_register())?;
+            }
+            OpKind::Memory if insn.memory_size().size() == stack_bytes(wide) => {
+                uop.op = Op::PushM32.after(place);
+                self.address(insn, &mut uop, false)?;
+            }
+            OpKind::Immediate8to32 | OpKind::Immediate32 if !wide => {
+                uop.op = Op::PushI32;
+                uop.stack = true;
+                uop.imm = insn.immediate(0) as i64;
+            }
+            OpKind::Immediate8to64 | OpKind::Immediate32to64 => {
+                uop.op = Op::PushI64;
+                uop.stack = true;
+                uop.imm = insn.immediate(0) as i64;
+            }
+            _ => return None,
+        }
+        Some(uop)
+    }
+
+    /// The operands of a two-operand instruction, and the index of their size (0 for 1 byte, 3 for 8).
+    fn operands(&mut self, insn: &Instruction, uop: &mut Uop) -> Option<(Form, u16)> {
+        let first_is_memory = insn.op0_kind() == OpKind::Memory;
+        let bytes = if first_is_memory {
+            insn.memory_size().size()
+        } else if insn.op0_kind() == OpKind::Register {
+            insn.op0_register().size()
+        } else {
+            return None;
+        };
+        let form = if first_is_memory {
+            self.address(insn, uop, true)?;
+            match insn.op1_kind() {
+                OpKind::Register => {
+                    uop.a = register_offset(insn.op1_register())?;
+                    Form::MemoryRegister
+                }
+                _ => {
+                    uop.imm = sign_extended(insn.immediate(1), bytes);
+                    Form::MemoryImmediate
+                }
+            }
+        } else {
+            uop.a = register_offset(insn.op0_register())?;
+            match insn.op1_kind() {
+                OpKind::Register => {
+                    uop.b = register_offset(insn.op1_register())?;
+                    Form::RegisterRegister
+                }
+                OpKind::Memory => {
+                    self.address(insn, uop, false)?;
+                    Form::RegisterMemory
+                }
+                _ => {
+                    uop.imm = sign_extended(insn.immediate(1), bytes);
+                    Form::RegisterImmediate
+                }
+            }
+        };
+        Some((form, size_index(bytes)?))
+    }
+
+    /// The memory operand, if micro-operations can form its address.
+    fn address(&mut self, insn: &Instruction, uop: &mut Uop, write: bool) -> Option<()> {
+        if insn.is_ip_rel_memory_operand() {
+            if insn.memory_base() != Register::RIP {
+                return None;
+            }
+            // The instruction's own address is its offset in the page.
+            uop.base = (PAGE_REGISTER * 8) as u8;
+            uop.disp = i32::try_from(insn.memory_displacement64() as i64).ok()?;
+        } else {
+            if address_bits(insn) != self.mode.bits() {
+                return None;
+            }
+            let displacement = insn.memory_displacement64();
+            uop.disp = if self.mode.is_long() {
+                i32::try_from(displacement as i64).ok()?
+            } else {
+                displacement as u32 as i32
+            };
+            uop.base = (full_register(insn.memory_base()) * 8) as u8;
+            uop.index = (full_register(insn.memory_index()) * 8) as u8;
+            uop.scale = insn.memory_index_scale().trailing_zeros() as u8;
+        }
+        if insn.memory_size() == MemorySize::Unknown {
+            // LEA: no segment.
+            return Some(());
+        }
+        uop.stack = insn.memory_segment() == Register::SS;
+        let (place, bit) = match insn.memory_segment() {
+            Register::FS => (FS_BASE, Mode::FS_FLAT),
+            Register::GS => (GS_BASE, Mode::GS_FLAT),
+            Register::CS if write && !self.mode.is_long() => return None,
+            _ => return Some(()),
+        };
+        if self.mode.0 & bit == 0 || insn.memory_index() != Register::None {
+            return None;
+        }
+        if insn.is_ip_rel_memory_operand() {
+            return None;
+        }
+        self.mode_mask |= bit;
+        uop.index = (place * 8) as u8;
+        uop.scale = 0;
+        Some(())
+    }
+
+    /// Branches; fuses a conditional one with the comparison before it.
+    fn branch(&mut self, insn: &Instruction, mut uop: Uop) -> Option<Uop> {
+        let wide = self.mode.is_long();
+        let place = u16::from(wide);
+        let direct = if wide { OpKind::NearBranch64 } else { OpKind::NearBranch32 };
+        let near = insn.op_count() > 0 && insn.op0_kind() == direct;
+        match insn.mnemonic() {
+            Mnemonic::Jmp if near => uop.op = Op::Jmp,
+            Mnemonic::Call if near => {
+                uop.op = Op::Call32.after(place);
+                uop.stack = true;
+            }
+            Mnemonic::Jmp | Mnemonic::Call => {
+                let is_call = insn.mnemonic() == Mnemonic::Call;
+                match insn.op0_kind() {
+                    OpKind::Register if insn.op0_register().size() == stack_bytes(wide) => {
+                        uop.op = if is_call { Op::CallR32 } else { Op::JmpR32 }.after(place);
+                        uop.a = register_offset(insn.op0_register())?;
+                    }
+                    OpKind::Memory
+                        if insn.memory_size()
+                            == if wide { MemorySize::QwordOffset } else { MemorySize::DwordOffset } =>
+                    {
+                        uop.op = if is_call { Op::CallM32 } else { Op::JmpM32 }.after(place);
+                        self.address(insn, &mut uop, false)?;
+                    }
+                    _ => return None,
+                }
+            }
+            Mnemonic::Ret
+                if matches!(
+                    insn.code(),
+                    Code::Retnd | Code::Retnq | Code::Retnd_imm16 | Code::Retnq_imm16
+                ) =>
+            {
+                uop.stack = true;
+                if insn.op_count() == 0 {
+                    uop.op = Op::Ret32.after(place);
+                } else {
+                    uop.op = Op::RetI32.after(place);
+                    uop.imm = insn.immediate(0) as i64;
+                }
+            }
+            _ if near && insn.is_jcc_short_or_near() => {
+                let condition = (insn.condition_code() as u8).checked_sub(1)?;
+                uop.op = Op::Jo.after(u16::from(condition));
+                if let Some((fused, before)) = self.fused(condition) {
+                    self.uops.pop();
+                    return Some(Uop { op: fused, ..before });
+                }
+            }
+            _ => return None,
+        }
+        Some(uop)
+    }
+
+    /// The comparison before a conditional branch together with it.
+    fn fused(&self, condition: u8) -> Option<(Op, Uop)> {
+        let before = *self.uops.last()?;
+        // o no b ae e ne be a s ns p np l ge le g, in the order e ne b ae be a l ge le g s ns.
+        const COMPARE: [Option<u16>; 16] = [
+            None,
+            None,
+            Some(2),
+            Some(3),
+            Some(0),
+            Some(1),
+            Some(4),
+            Some(5),
+            Some(10),
+            Some(11),
+            None,
+            None,
+            Some(6),
+            Some(7),
+            Some(8),
+            Some(9),
+        ];
+        // In the order e ne s ns le g.
+        const TEST: [Option<u16>; 16] = [
+            None,
+            None,
+            None,
+            None,
+            Some(0),
+            Some(1),
+            None,
+            None,
+            Some(2),
+            Some(3),
+            None,
+            None,
+            None,
+            None,
+            Some(4),
+            Some(5),
+        ];
+        let compare = || COMPARE.get(usize::from(condition)).copied().flatten();
+        let test = || TEST.get(usize::from(condition)).copied().flatten();
+        let op = match before.op {
+            Op::CmpRr8 => Op::CmpRr8Je.after(compare()?),
+            Op::CmpRr32 => Op::CmpRr32Je.after(compare()?),
+            Op::CmpRr64 => Op::CmpRr64Je.after(compare()?),
+            Op::CmpRi8 => Op::CmpRi8Je.after(compare()?),
+            Op::CmpRi32 => Op::CmpRi32Je.after(compare()?),
+            Op::CmpRi64 => Op::CmpRi64Je.after(compare()?),
+            Op::CmpRm32 => Op::CmpRm32Je.after(compare()?),
+            Op::CmpMi8 => Op::CmpMi8Je.after(compare()?),
+            Op::CmpMi32 => Op::CmpMi32Je.after(compare()?),
+            Op::TestRr8 => Op::TestRr8Je.after(test()?),
+            Op::TestRr32 => Op::TestRr32Je.after(test()?),
+            Op::TestRr64 => Op::TestRr64Je.after(test()?),
+            Op::TestRi8 => Op::TestRi8Je.after(test()?),
+            Op::TestRi32 => Op::TestRi32Je.after(test()?),
+            Op::TestRi64 => Op::TestRi64Je.after(test()?),
+            Op::TestMi8 => Op::TestMi8Je.after(test().filter(|place| *place < 4)?),
+            _ => return None,
+        };
+        Some((op, before))
+    }
+
+    /// Adds a branch and its links. With a fused one the comparison has been counted already.
+    fn finish_branch(&mut self, insn: &Instruction, uop: Uop, offset: u16) {
+        let after = offset.wrapping_add(insn.len() as u16);
+        let target = match insn.op0_kind() {
+            OpKind::NearBranch32 => insn.near_branch32() as i32,
+            OpKind::NearBranch64 => insn.near_branch64() as i32,
+            _ => 0,
+        };
+        self.push(uop);
+        let ordinal = self.uop(Op::Links, after).ordinal;
+        let links = Links { op: Op::Links, offset: after, taken: 0, other: 0, ordinal, target, unused: 0 };
+        self.uops.push(links.into());
+    }
+}
+
+/// XOR or SUB of a register with itself, 4 or 8 bytes.
+fn is_zeroing(insn: &Instruction) -> bool {
+    insn.op0_kind() == OpKind::Register
+        && insn.op1_kind() == OpKind::Register
+        && insn.op0_register() == insn.op1_register()
+        && insn.op0_register().size() >= 4
+}
+
+fn shift(insn: &Instruction, mut uop: Uop, first: Op) -> Option<Uop> {
+    if insn.op0_kind() != OpKind::Register {
+        return None;
+    }
+    let bytes = insn.op0_register().size();
+    let place = size_index(bytes)?.checked_sub(2)?;
+    uop.a = register_offset(insn.op0_register())?;
+    if insn.op1_kind() == OpKind::Register {
+        uop.op = first.after(2 + place);
+    } else {
+        let count = insn.immediate(1) & (bytes as u64 * 8 - 1);
+        if count == 0 {
+            return None;
+        }
+        uop.imm = count as i64;
+        uop.op = first.after(place);
+    }
+    Some(uop)
+}
+
+/// 0, 1, 2, 3 for 1, 2, 4, 8 bytes.
+fn size_index(bytes: usize) -> Option<u16> {
+    match bytes {
+        1 => Some(0),
+        2 => Some(1),
+        4 => Some(2),
+        8 => Some(3),
+        _ => None,
+    }
+}
+
+/// Bytes of a push in 32-bit and 64-bit code.
+fn stack_bytes(wide: bool) -> usize {
+    if wide { 8 } else { 4 }
+}
+
+fn sign_extended(value: u64, bytes: usize) -> i64 {
+    crate::operand::sign_extend(value, bytes as u32)
+}
