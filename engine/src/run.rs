@@ -119,7 +119,10 @@ impl Cpu {
         }
         // Nobody can tell whether an interrupt that is not there was held off, nor RF without breakpoints.
         if self.has_breakpoints() || self.system_flags & flag::TF != 0 || self.shared.interrupt_line != 0 {
-            if self.interrupt_shadow || self.system_flags & (flag::TF | flag::RF) != 0 || self.has_breakpoints() {
+            if self.interrupt_shadow
+                || self.system_flags & (flag::TF | flag::RF) != 0
+                || self.has_breakpoints()
+            {
                 return self.step();
             }
         } else {

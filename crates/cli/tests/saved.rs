@@ -169,7 +169,7 @@ fn run(arguments: &[&std::ffi::OsStr]) -> Output {
 
 /// Makes the header's checksum right, as somebody with ill intent does.
 fn seal(bytes: &mut [u8]) {
-    const CHECKSUM: usize = 164;
+    const CHECKSUM: usize = 172;
     let sum = Sha256::digest(&bytes[..CHECKSUM]);
     bytes[CHECKSUM..CHECKSUM + 32].copy_from_slice(&sum);
 }
