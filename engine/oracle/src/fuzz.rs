@@ -198,11 +198,20 @@ fn state(random: &mut Random, mode: Mode, is_kernel: bool) -> State {
     state
 }
 
-/// Runs programs until they have had this many instructions; says how many programs that were.
+/// What was run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Run {
+    /// Programs.
+    pub programs: u64,
+    /// Instructions of all of them.
+    pub instructions: u64,
+}
+
+/// Runs programs until they have had this many instructions, or are as many as can be expected for these.
 ///
 /// # Errors
 /// The program that made the engine panic. One that never comes back ends the process.
-pub fn fuzz(target: Target, seed: u64, instructions: u64) -> Result<u64, String> {
+pub fn fuzz(target: Target, seed: u64, instructions: u64) -> Result<Run, String> {
     let number = Arc::new(AtomicU64::new(0));
     let over = Arc::new(AtomicBool::new(false));
     let watch = {
@@ -210,23 +219,23 @@ pub fn fuzz(target: Target, seed: u64, instructions: u64) -> Result<u64, String>
         std::thread::spawn(move || watch(target, seed, &number, &over))
     };
     let mut fuzzer = Fuzzer::default();
-    let mut done = 0;
+    let mut run = Run::default();
     let mut failure = None;
-    while done < instructions && failure.is_none() {
-        let program = number.load(Ordering::Relaxed);
+    while run.instructions < instructions && run.programs < instructions / 10 && failure.is_none() {
+        let program = run.programs;
         match catch_unwind(AssertUnwindSafe(|| fuzzer.run(target, seed, program))) {
-            // Programs that fault at once count too, or there might be no end.
-            Ok(instructions) => done += instructions.clamp(50, 1 << 30),
+            Ok(instructions) => run.instructions += instructions,
             Err(_) => {
                 failure = Some(format!("{target:?}, seed {seed}: program {program} made the engine panic"))
             }
         }
-        number.fetch_add(1, Ordering::Relaxed);
+        run.programs += 1;
+        number.store(run.programs, Ordering::Relaxed);
     }
     over.store(true, Ordering::Relaxed);
     watch.thread().unpark();
     let _ = watch.join();
-    failure.map_or_else(|| Ok(number.load(Ordering::Relaxed)), Err)
+    failure.map_or(Ok(run), Err)
 }
 
 /// Ends the process when a program does not come back.
