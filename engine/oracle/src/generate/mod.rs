@@ -192,7 +192,7 @@ fn is_comparable_throughout(case: &Case) -> bool {
             longer.resize(16, crate::layout::FILLER);
             return is_comparable(&decode(case.mode, &longer, rip).0);
         }
-        if !is_comparable(&instruction) {
+        if !is_comparable(&instruction) || !encode::is_decoded_alike(case.mode, &case.code[start..]) {
             return false;
         }
         let end = case.state.rip + case.code.len() as u64;
