@@ -117,16 +117,31 @@ impl Cpu {
         if self.halted {
             return Err(Fault::Halt);
         }
-        if self.interrupt_shadow || self.system_flags & (flag::TF | flag::RF) != 0 || self.has_breakpoints() {
-            return self.step();
+        // Nobody can tell whether an interrupt that is not there was held off, nor RF without breakpoints.
+        if self.has_breakpoints() || self.system_flags & flag::TF != 0 || self.shared.interrupt_line != 0 {
+            if self.interrupt_shadow
+                || self.system_flags & (flag::TF | flag::RF) != 0
+                || self.has_breakpoints()
+            {
+                return self.step();
+            }
+        } else {
+            self.interrupt_shadow = false;
+            self.system_flags &= !flag::RF;
         }
         self.code.set_mode(self.mode);
         for (place, seg) in [(FS_BASE, Seg::Fs), (GS_BASE, Seg::Gs)] {
             self.regs[place] = self.segments[seg.index()].base;
         }
         let start = self.rip;
-        let block = self.find_block(start)?;
-        self.note_address(start, block);
+        let block = match self.code.known(start) {
+            Some(block) => block,
+            None => {
+                let block = self.find_block(start)?;
+                self.note_address(start, block);
+                block
+            }
+        };
         match self.run_blocks(block) {
             Left::Check => Ok(()),
             Left::Failed(fault) => Err(fault),
@@ -178,6 +193,8 @@ impl Cpu {
     }
 
     fn deliver_or_raise(&mut self, vector: u8, error: Option<u32>, origin: Origin) -> Result<(), Fault> {
+        #[cfg(any(test, feature = "testing"))]
+        self.catch_event(vector, error)?;
         let Err(second) = self.deliver(vector, error, origin) else { return Ok(()) };
         if vector == 8 && origin == Origin::Exception {
             return Err(Fault::Shutdown);

@@ -136,6 +136,14 @@ impl CodeCache {
         unsafe { self.addresses.add(index) }
     }
 
+    /// The block noted for `rip`.
+    #[inline]
+    pub(crate) fn known(&self, rip: u64) -> Option<Offset> {
+        // SAFETY: `address` points into the table.
+        let address = unsafe { *self.address(rip) };
+        (address.rip == rip && address.key == self.key).then_some(address.block)
+    }
+
     /// Instruction pointers mean something else now.
     pub(crate) fn forget_addresses(&mut self) {
         self.generation += 1;

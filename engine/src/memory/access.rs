@@ -154,8 +154,8 @@ impl Cpu {
         let user = self.memory.is_user();
         self.translate(linear, access, user)?;
         if part(linear, bytes) != bytes {
-            let last = linear.wrapping_add(u64::from(bytes) - 1) & self.address_mask;
-            self.translate(last, access, user)?;
+            let next = (linear | PAGE_MASK).wrapping_add(1) & self.address_mask;
+            self.translate(next, access, user)?;
         }
         Ok(())
     }
