@@ -11,7 +11,7 @@
 use crate::code::{Block, General, Links, Offset, Op, Uop};
 use crate::memory::{PAGE_MASK, is_canonical};
 use crate::run::Left;
-use crate::state::PAGE_REGISTER;
+use crate::state::{FS_BASE, GS_BASE, PAGE_REGISTER};
 use crate::{Cpu, Fault};
 
 /// Byte offsets of registers in `Cpu::regs`.
@@ -129,7 +129,7 @@ impl Cpu {
                                 let at = (linear as usize).wrapping_add(entry.addend) as *const $t;
                                 at.read_unaligned()
                             } else {
-                                match cpu.load_outside(linear, <$t as Word>::BYTES as u32) {
+                                match cpu.load_outside(uop, linear, <$t as Word>::BYTES as u32) {
                                     Ok(value) => value as $t,
                                     Err(fault) => fail!(fault),
                                 }
@@ -145,7 +145,8 @@ impl Cpu {
                                 let at = (linear as usize).wrapping_add(entry.addend) as *mut $t;
                                 at.write_unaligned(value);
                             } else {
-                                match cpu.store_outside(linear, value as u64, <$t as Word>::BYTES as u32) {
+                                match cpu.store_outside(uop, linear, value as u64, <$t as Word>::BYTES as u32)
+                                {
                                     Ok(()) if !cpu.code.changed => {}
                                     Ok(()) => return cpu.leave_after(u),
                                     Err(fault) => fail!(fault),
@@ -163,12 +164,12 @@ impl Cpu {
                                 let $old: $t = at.read_unaligned();
                                 at.write_unaligned($new);
                             } else {
-                                let $old = match cpu.load_to_modify(linear, <$t as Word>::BYTES as u32) {
+                                let $old = match cpu.load_to_modify(uop, linear, <$t as Word>::BYTES as u32) {
                                     Ok(value) => value as $t,
                                     Err(fault) => fail!(fault),
                                 };
                                 let new: $t = $new;
-                                match cpu.store_outside(linear, new as u64, <$t as Word>::BYTES as u32) {
+                                match cpu.store_outside(uop, linear, new as u64, <$t as Word>::BYTES as u32) {
                                     Ok(()) if !cpu.code.changed => {}
                                     Ok(()) => return cpu.leave_after(u),
                                     Err(fault) => fail!(fault),
@@ -275,7 +276,7 @@ impl Cpu {
                                 put!($t, RSP, top);
                             } else {
                                 let stored =
-                                    cpu.store_outside(linear, value as u64, <$t as Word>::BYTES as u32);
+                                    cpu.push_outside(linear, value as u64, <$t as Word>::BYTES as u32);
                                 if let Err(fault) = stored {
                                     fail!(fault)
                                 }
@@ -1069,14 +1070,16 @@ impl Cpu {
     /// A load of up to 8 bytes that the TLB could not serve.
     #[cold]
     #[inline(never)]
-    fn load_outside(&mut self, linear: u64, bytes: u32) -> Result<u64, Fault> {
+    fn load_outside(&mut self, uop: &Uop, linear: u64, bytes: u32) -> Result<u64, Fault> {
+        self.check_address(uop.index, uop.stack, linear, bytes)?;
         self.load_slow(linear, bytes).map(|value| value as u64)
     }
 
     /// A load of up to 8 bytes that is followed by a store to the same place.
     #[cold]
     #[inline(never)]
-    fn load_to_modify(&mut self, linear: u64, bytes: u32) -> Result<u64, Fault> {
+    fn load_to_modify(&mut self, uop: &Uop, linear: u64, bytes: u32) -> Result<u64, Fault> {
+        self.check_address(uop.index, uop.stack, linear, bytes)?;
         self.probe(linear, bytes, true)?;
         self.load_slow(linear, bytes).map(|value| value as u64)
     }
@@ -1084,8 +1087,33 @@ impl Cpu {
     /// A store of up to 8 bytes that the TLB could not serve.
     #[cold]
     #[inline(never)]
-    fn store_outside(&mut self, linear: u64, value: u64, bytes: u32) -> Result<(), Fault> {
+    fn store_outside(&mut self, uop: &Uop, linear: u64, value: u64, bytes: u32) -> Result<(), Fault> {
+        self.check_address(uop.index, uop.stack, linear, bytes)?;
         self.store_slow(linear, u128::from(value), bytes)
+    }
+
+    /// A push that the TLB could not serve.
+    #[cold]
+    #[inline(never)]
+    fn push_outside(&mut self, linear: u64, value: u64, bytes: u32) -> Result<(), Fault> {
+        self.check_address(0, true, linear, bytes)?;
+        self.store_slow(linear, u128::from(value), bytes)
+    }
+
+    /// What the segment has against an address: flat segments end at 4 GiB, addresses of 64 bits are canonical.
+    fn check_address(&self, index: u8, stack: bool, linear: u64, bytes: u32) -> Result<(), Fault> {
+        let last = linear.wrapping_add(u64::from(bytes).wrapping_sub(1));
+        let allowed = if self.mode.is_long() {
+            is_canonical(linear) && is_canonical(last)
+        } else {
+            // With a base the offset may end long before or after.
+            last >> 32 == 0 || matches!(usize::from(index / 8), FS_BASE | GS_BASE)
+        };
+        match (allowed, stack) {
+            (true, _) => Ok(()),
+            (false, true) => Err(Fault::SS0),
+            (false, false) => Err(Fault::GP0),
+        }
     }
 
     /// One of the eight basic operations on sign-extended operands: sets the flags, returns the sign-extended

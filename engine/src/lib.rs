@@ -36,6 +36,8 @@ mod segment;
 mod simd;
 mod state;
 mod system;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod x87;
 
 #[cfg(target_arch = "wasm32")]

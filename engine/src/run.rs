@@ -193,6 +193,8 @@ impl Cpu {
     }
 
     fn deliver_or_raise(&mut self, vector: u8, error: Option<u32>, origin: Origin) -> Result<(), Fault> {
+        #[cfg(any(test, feature = "testing"))]
+        self.catch_event(vector, error)?;
         let Err(second) = self.deliver(vector, error, origin) else { return Ok(()) };
         if vector == 8 && origin == Origin::Exception {
             return Err(Fault::Shutdown);

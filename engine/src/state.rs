@@ -191,6 +191,9 @@ pub struct Cpu {
     pub xmm: [u128; 16],
     /// SSE control and status.
     pub mxcsr: u32,
+    /// Events that tests catch.
+    #[cfg(any(test, feature = "testing"))]
+    pub catch: crate::testing::Catch,
 }
 
 impl Cpu {
@@ -230,6 +233,8 @@ impl Cpu {
             fpu: Fpu::default(),
             xmm: [0; 16],
             mxcsr: 0x1F80,
+            #[cfg(any(test, feature = "testing"))]
+            catch: crate::testing::Catch::default(),
         }))
     }
 

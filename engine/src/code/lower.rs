@@ -181,7 +181,7 @@ impl Cpu {
 
 /// Decodes one instruction; false if bytes are missing. An invalid one has the code `INVALID`.
 fn decode(bits: u32, bytes: &[u8], ip: u64, insn: &mut Instruction) -> bool {
-    let mut decoder = Decoder::with_ip(bits, bytes, ip, DecoderOptions::NONE);
+    let mut decoder = Decoder::with_ip(bits, bytes, ip, DecoderOptions::AMD);
     decoder.decode_out(insn);
     decoder.last_error() != DecoderError::NoMoreBytes || bytes.len() >= LONGEST
 }
@@ -225,6 +225,7 @@ impl Lowering {
             scale: 0,
             ordinal: self.instructions,
             c: 0,
+            stack: false,
             disp: 0,
             imm: 0,
         }

@@ -11,8 +11,6 @@ use crate::state::{FS_BASE, GS_BASE, PAGE_REGISTER};
 /// Distance between two sizes, two forms, and two operations of the arithmetic in the list of operations.
 const FORM: u16 = 4;
 const OPERATION: u16 = 20;
-/// Byte offset of RSP and RCX in `Cpu::regs`.
-const RSP: u8 = 4 * 8;
 
 /// What stands in the operands of a two-operand instruction, in the order of the list of operations.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -122,11 +120,13 @@ impl Lowering {
                     return None;
                 }
                 uop.op = if wide { Op::PopR64 } else { Op::PopR32 };
+                uop.stack = true;
                 uop.a = register_offset(insn.op0_register())?;
                 Some(uop)
             }
             Mnemonic::Leave if matches!(insn.code(), Code::Leaved | Code::Leaveq) => {
                 uop.op = if wide { Op::Leave64 } else { Op::Leave32 };
+                uop.stack = true;
                 Some(uop)
             }
             _ => self.conditional(insn, uop),
@@ -238,6 +238,7 @@ impl Lowering {
         match insn.op0_kind() {
             OpKind::Register if insn.op0_register().size() == stack_bytes(wide) => {
                 uop.op = Op::PushR32.after(place);
+                uop.stack = true;
                 uop.a = register_offset(insn.op0_register())?;
             }
             OpKind::Memory if insn.memory_size().size() == stack_bytes(wide) => {
@@ -246,10 +247,12 @@ impl Lowering {
             }
             OpKind::Immediate8to32 | OpKind::Immediate32 if !wide => {
                 uop.op = Op::PushI32;
+                uop.stack = true;
                 uop.imm = insn.immediate(0) as i64;
             }
             OpKind::Immediate8to64 | OpKind::Immediate32to64 => {
                 uop.op = Op::PushI64;
+                uop.stack = true;
                 uop.imm = insn.immediate(0) as i64;
             }
             _ => return None,
@@ -326,6 +329,7 @@ impl Lowering {
             // LEA: no segment.
             return Some(());
         }
+        uop.stack = insn.memory_segment() == Register::SS;
         let (place, bit) = match insn.memory_segment() {
             Register::FS => (FS_BASE, Mode::FS_FLAT),
             Register::GS => (GS_BASE, Mode::GS_FLAT),
@@ -352,7 +356,10 @@ impl Lowering {
         let near = insn.op_count() > 0 && insn.op0_kind() == direct;
         match insn.mnemonic() {
             Mnemonic::Jmp if near => uop.op = Op::Jmp,
-            Mnemonic::Call if near => uop.op = Op::Call32.after(place),
+            Mnemonic::Call if near => {
+                uop.op = Op::Call32.after(place);
+                uop.stack = true;
+            }
             Mnemonic::Jmp | Mnemonic::Call => {
                 let is_call = insn.mnemonic() == Mnemonic::Call;
                 match insn.op0_kind() {
@@ -376,6 +383,7 @@ impl Lowering {
                     Code::Retnd | Code::Retnq | Code::Retnd_imm16 | Code::Retnq_imm16
                 ) =>
             {
+                uop.stack = true;
                 if insn.op_count() == 0 {
                     uop.op = Op::Ret32.after(place);
                 } else {

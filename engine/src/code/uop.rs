@@ -505,6 +505,8 @@ pub(crate) struct Uop {
     pub(crate) ordinal: u8,
     /// A condition, or how a general instruction ends its block.
     pub(crate) c: u8,
+    /// The address is in the stack segment.
+    pub(crate) stack: bool,
     /// Displacement of an address.
     pub(crate) disp: i32,
     /// Immediate operand, sign-extended.

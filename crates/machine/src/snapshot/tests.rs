@@ -67,9 +67,9 @@ fn the_format_is_what_it_was() {
         postcard::from_bytes(&bytes[HEADER..HEADER + number(&bytes, SECTIONS_BYTES) as usize]).unwrap();
     let kinds: Vec<_> =
         sections.iter().map(|(kind, version, bytes)| (*kind, *version, bytes.len())).collect();
-    assert_eq!(kinds, [(1, 1, 43), (2, 1, 303), (3, 1, 16), (4, 1, 9)], "sections: kind, version, bytes");
+    assert_eq!(kinds, [(1, 2, 44), (2, 2, 304), (3, 1, 16), (4, 1, 9)], "sections: kind, version, bytes");
     let sum: String = hash(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    let expected = "d7136959260e3fb2a42d197ac0b4f278be5c831662360c8c660974889ff0f218";
+    let expected = "18d99f86cd4f93cfbd8d67a4ad35c879029bf2e482b4a691a437dd740f2d34d7";
     assert_eq!((bytes.len(), sum.as_str()), (24_610, expected));
 }
 

@@ -183,7 +183,7 @@ fn claims(sections_bytes: u64, body_bytes: u64) -> bool {
 
 /// A board made of what a file says, if it can be.
 fn use_it(snapshot: MachineSnapshot) {
-    let _may_be_refused = Board::restore(disk(), snapshot.board);
+    let _may_be_refused = Board::restore(ENGINE_IDENTITY.kind, disk(), snapshot.board);
 }
 
 proptest! {

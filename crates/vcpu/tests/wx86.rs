@@ -1,0 +1,223 @@
+//! The host's side of the interface to `engine/`, with a module in its place that has nothing of a processor but the
+//! interface: it carries out a program of letters.
+
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
+
+use wasm_sandbox_vcpu::{
+    BootMode, BootRegisters, Bus, CpuEngine, EngineKind, EngineModule, EngineSnapshot, EngineState,
+    InterruptChanges, OwnState, Slice, TranslationsState, VcpuError, WrittenRanges,
+};
+
+const RAM: u64 = 16 << 20;
+const SLICE: u64 = 100_000;
+/// Where the program starts.
+const PROGRAM: usize = 0x1000;
+/// Written: a note; a device writes to RAM; the machine ends.
+const NOTE: u16 = 0x10;
+const DMA: u16 = 0x11;
+const END: u16 = 0x12;
+
+static ENGINE: LazyLock<EngineModule> = LazyLock::new(|| {
+    let wasm = wat::parse_str(include_str!("letters.wat")).unwrap();
+    EngineModule::compile(EngineKind::Wx86, wasm).unwrap()
+});
+
+#[derive(Default)]
+struct Seen {
+    notes: Vec<u64>,
+    interrupt: Option<u8>,
+    end: bool,
+    looks: u64,
+}
+
+/// A bus that takes notes.
+struct Notes(Arc<Mutex<Seen>>);
+
+impl Bus for Notes {
+    fn now(&mut self) -> u64 {
+        1_000_000_007
+    }
+
+    fn random(&mut self) -> u32 {
+        0x0123_4567
+    }
+
+    fn port_read(&mut self, port: u16, data: &mut [u8], _: &mut [u8], _: &mut WrittenRanges) {
+        data.fill(port as u8);
+    }
+
+    fn port_write(&mut self, port: u16, data: &[u8], ram: &mut [u8], written: &mut WrittenRanges) {
+        let mut seen = self.0.lock().unwrap();
+        match port {
+            NOTE => seen.notes.push(u32::from_le_bytes(data.try_into().unwrap()).into()),
+            DMA => {
+                ram[0x5000..0x5002].fill(7);
+                written.push(0x5000..0x5002);
+                written.push(0x9000..0x9001);
+            }
+            END => seen.end = true,
+            other => panic!("port {other:#x}"),
+        }
+    }
+
+    fn mmio_read(&mut self, address: u64, data: &mut [u8], _: &mut [u8], _: &mut WrittenRanges) {
+        assert!(data.len() <= 4);
+        data.copy_from_slice(&(address as u32).to_le_bytes()[..data.len()]);
+    }
+
+    fn mmio_write(&mut self, address: u64, data: &[u8], _: &mut [u8], _: &mut WrittenRanges) {
+        self.0.lock().unwrap().notes.extend([address, data.len() as u64, data[0].into()]);
+    }
+
+    fn advance(&mut self, _: &mut [u8], _: &mut WrittenRanges) -> Option<Duration> {
+        self.0.lock().unwrap().looks += 1;
+        Some(Duration::from_micros(3))
+    }
+
+    fn take_interrupt_changes(&mut self) -> InterruptChanges {
+        panic!("it has no controllers")
+    }
+
+    fn interrupt_line(&self) -> bool {
+        self.0.lock().unwrap().interrupt.is_some()
+    }
+
+    fn acknowledge_interrupt(&mut self) -> u8 {
+        self.0.lock().unwrap().interrupt.take().unwrap_or(0xFF)
+    }
+
+    fn stop_requested(&self) -> bool {
+        self.0.lock().unwrap().end
+    }
+}
+
+type Cpu = Box<dyn CpuEngine<Notes>>;
+
+fn registers(mode: BootMode) -> BootRegisters {
+    BootRegisters { mode, rip: PROGRAM as u64, rsi: 1, cr3: 20, gdt_base: 300, gdt_limit: 4000 }
+}
+
+/// A CPU at the start of `program`.
+fn start(program: &[u8]) -> (Cpu, Arc<Mutex<Seen>>) {
+    let seen = Arc::<Mutex<Seen>>::default();
+    let mut cpu = ENGINE.power_on(RAM, Notes(seen.clone())).unwrap();
+    let (ram, _) = cpu.ram_and_bus();
+    assert_eq!(ram.len() as u64, RAM);
+    ram[PROGRAM..PROGRAM + program.len()].copy_from_slice(program);
+    cpu.set_boot_registers(registers(BootMode::Protected)).unwrap();
+    (cpu, seen)
+}
+
+fn notes(seen: &Mutex<Seen>) -> Vec<u64> {
+    std::mem::take(&mut seen.lock().unwrap().notes)
+}
+
+#[test]
+fn everything_goes_through_the_interface() {
+    let (mut cpu, seen) = start(b"wbwnwRwiwMrw@");
+    assert_eq!(cpu.run().unwrap(), Slice::Halted);
+    let random = 0x0123_4567;
+    let expected = [42, 32 + 4321, 1_000_000_007, random, 0x1313_1313, 0xD000_0000, 8, 0x13, 0xD000_0010];
+    assert_eq!(notes(&seen), expected, "data, registers, time, randomness, a port, two accesses to memory");
+    assert_eq!(cpu.statistics().instructions, 13);
+    cpu.set_boot_registers(registers(BootMode::Long)).unwrap();
+    cpu.run().unwrap();
+    assert_eq!(notes(&seen)[1], 64 + 4321);
+}
+
+#[test]
+fn a_slice_has_so_many_instructions() {
+    let (mut cpu, seen) = start(b"w");
+    for slice in 1..4 {
+        assert_eq!(cpu.run().unwrap(), Slice::Ran);
+        assert_eq!(cpu.statistics().instructions, slice * SLICE);
+    }
+    assert_eq!(notes(&seen), [42]);
+    assert_eq!(seen.lock().unwrap().looks, 3);
+}
+
+#[test]
+fn it_waits_for_an_interrupt() {
+    let (mut cpu, seen) = start(b"hw");
+    for _ in 0..3 {
+        assert_eq!(cpu.run().unwrap(), Slice::Idle(Some(Duration::from_micros(3))));
+    }
+    assert_eq!(cpu.statistics().instructions, 0);
+    seen.lock().unwrap().interrupt = Some(0x3C);
+    assert_eq!(cpu.run().unwrap(), Slice::Ran);
+    assert_eq!(notes(&seen), [0x3C]);
+}
+
+#[test]
+fn what_a_device_has_written_is_told_to_the_engine_at_once() {
+    let (mut cpu, seen) = start(b"dvw");
+    assert_eq!(cpu.run().unwrap(), Slice::Ran);
+    assert_eq!(notes(&seen), [0x5000 + 0x5002 + 0x9000 + 0x9001]);
+    assert_eq!(cpu.ram_and_bus().0[0x5000..0x5003], [7, 7, 0]);
+    assert_eq!(cpu.statistics().instructions, SLICE, "the slice went on");
+}
+
+#[test]
+fn a_machine_that_ends_stops_at_once() {
+    let (mut cpu, seen) = start(b"wew");
+    assert_eq!(cpu.run().unwrap(), Slice::Ran);
+    assert_eq!((notes(&seen).len(), cpu.statistics().instructions), (1, 2));
+}
+
+#[test]
+fn each_end_is_told() {
+    for (program, end) in [(b"@", Slice::Halted), (b"t", Slice::TripleFault)] {
+        assert_eq!(start(program).0.run().unwrap(), end);
+    }
+    let Err(VcpuError::Trapped { message }) = start(b"p").0.run() else { panic!("it goes on") };
+    assert_eq!(message, "a panic");
+    let Err(VcpuError::Trapped { message }) = start(b"q").0.run() else { panic!("it goes on") };
+    assert!(message.contains("unreachable"), "{message}");
+    assert!(matches!(start(b"?").0.run(), Err(VcpuError::Module(_))), "a result that there is not");
+}
+
+#[test]
+fn a_restored_cpu_goes_on_where_it_was() {
+    let (mut cpu, seen) = start(b"hwRw@");
+    cpu.run().unwrap();
+    let snapshot = cpu.snapshot().unwrap();
+    assert_eq!((snapshot.kind(), snapshot.instructions()), (EngineKind::Wx86, 0));
+    assert!(snapshot.memory().stored_bytes() < 1 << 20 && snapshot.is_executable());
+    assert!(snapshot.compile_code(2).unwrap().is_empty());
+    seen.lock().unwrap().interrupt = Some(1);
+    cpu.run().unwrap();
+    let first = notes(&seen);
+    // What the first one has done meanwhile is its own business.
+    cpu.ram_and_bus().0[PROGRAM..PROGRAM + 5].fill(b'p');
+    let file = Arc::new(tempfile::tempfile().unwrap());
+    let stored = EngineSnapshot::from_state(snapshot.memory().clone(), snapshot.state(), &file, 0).unwrap();
+    for snapshot in [snapshot, stored] {
+        let seen = Arc::<Mutex<Seen>>::default();
+        let mut cpu: Cpu = ENGINE.restore(&snapshot, Notes(seen.clone())).unwrap();
+        assert!(!cpu.wants_recycling());
+        assert_eq!(cpu.run().unwrap(), Slice::Idle(Some(Duration::from_micros(3))));
+        seen.lock().unwrap().interrupt = Some(1);
+        cpu = cpu.recycle().unwrap();
+        assert_eq!(cpu.run().unwrap(), Slice::Halted);
+        assert_eq!((notes(&seen), cpu.statistics().instructions), (first.clone(), 5));
+    }
+}
+
+#[test]
+fn what_is_no_state_of_it_is_refused() {
+    let bus = || Notes(Arc::default());
+    for bytes in [0, 1 << 20, RAM + 1, 3 << 30, u64::MAX] {
+        assert!(matches!(ENGINE.power_on(bytes, bus()), Err(VcpuError::RamSize { .. })), "{bytes}");
+    }
+    let snapshot = start(b"h").0.snapshot().unwrap();
+    let file = Arc::new(tempfile::tempfile().unwrap());
+    let restored = |state| {
+        let snapshot = EngineSnapshot::from_state(snapshot.memory().clone(), state, &file, 0);
+        snapshot.and_then(|snapshot| ENGINE.restore(&snapshot, bus())).is_ok()
+    };
+    assert!(restored(snapshot.state()));
+    let translations = TranslationsState { last_counter: 0, translated: Vec::new(), pending: None };
+    assert!(!restored(EngineState { own: OwnState::V86(translations), ..snapshot.state() }));
+    assert!(!restored(EngineState { ram: 65536..65536 + 2 * RAM, ..snapshot.state() }));
+}

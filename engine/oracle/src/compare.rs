@@ -1,0 +1,219 @@
+//! What the engine did compared with what the processor did.
+
+use crate::approximate;
+use crate::case::{Case, FxImage, Mode, Outcome, Stop};
+use crate::generate::decode;
+use crate::guest::{little_endian, overwrite};
+use crate::layout::{self, REGIONS};
+use crate::undefined;
+use iced_x86::{Instruction, Mnemonic, OpKind};
+use std::collections::BTreeMap;
+
+/// Status flags, TF, DF, NT, AC, ID. IF and IOPL cannot change, RF is the processor's own.
+const FLAGS: u64 = 0x24_4DD5;
+const PAGE_FAULT: u32 = 14;
+/// Where Linux's own addresses begin, with the page before them.
+const END_OF_USER: u64 = 0x7FFF_FFFF_F000;
+/// The error code's bit for a page that is there.
+const PRESENT: u32 = 1;
+const REGISTERS: [&str; 16] = [
+    "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+    "r15",
+];
+const SEGMENTS: [&str; 6] = ["es", "cs", "ss", "ds", "fs", "gs"];
+
+/// All that differs, in words: `what native/engine`. Nothing if nothing does.
+pub fn differences(case: &Case, native: &Outcome, engine: &Outcome) -> Vec<String> {
+    match (native, engine) {
+        (Outcome::Stopped(native), Outcome::Stopped(engine)) => stops(case, native, engine),
+        (Outcome::SystemCall, _) => Vec::new(),
+        (Outcome::Hung, Outcome::Hung) => Vec::new(),
+        (native, engine) => vec![format!("native: {}, engine: {}", name(native), name(engine))],
+    }
+}
+
+fn name(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Stopped(stop) => format!("exception {} at {:#x}", stop.exception.vector, stop.state.rip),
+        Outcome::SystemCall => "a system call".into(),
+        Outcome::Hung => "did not stop".into(),
+        Outcome::Lost(reason) => reason.clone(),
+    }
+}
+
+struct Differences(Vec<String>);
+
+impl Differences {
+    fn check(&mut self, name: &str, native: u64, engine: u64) {
+        if native != engine {
+            self.0.push(format!("{name} {native:x}/{engine:x}"));
+        }
+    }
+
+    fn bytes(&mut self, name: &str, native: &[u8], engine: &[u8]) {
+        if native != engine {
+            let hex = |bytes: &[u8]| bytes.iter().rev().map(|byte| format!("{byte:02x}")).collect::<String>();
+            self.0.push(format!("{name} {}/{}", hex(native), hex(engine)));
+        }
+    }
+}
+
+fn stops(case: &Case, native: &Stop, engine: &Stop) -> Vec<String> {
+    let mut found = Differences(Vec::new());
+    let (before, after) = (&native.state, &engine.state);
+    exceptions(&mut found, native, engine);
+    found.check("rip", before.rip, after.rip);
+    let first = decode(case.mode, &case.code, case.state.rip).0;
+    let completed = native.state.rip != case.state.rip;
+    let undefined_result = completed && undefined::result(&first, Some(&case.state));
+    if !undefined_result {
+        let (registers, mask) = match case.mode {
+            Mode::Bits32 => (8, u64::from(u32::MAX)),
+            Mode::Bits64 => (16, u64::MAX),
+        };
+        for (register, name) in REGISTERS.iter().enumerate().take(registers) {
+            found.check(name, before.gprs[register] & mask, after.gprs[register] & mask);
+        }
+        memory(&mut found, case, &first, native, engine);
+    }
+    let undefined_flags = if completed { undefined::flags_at(case, native.state.rip) } else { 0 };
+    let mask = FLAGS & !undefined_flags;
+    found.check("flags", before.rflags & mask, after.rflags & mask);
+    for (segment, name) in SEGMENTS.iter().enumerate() {
+        found.check(name, before.selectors[segment].into(), after.selectors[segment].into());
+    }
+    found.check("fs.base", before.bases[0], after.bases[0]);
+    found.check("gs.base", before.bases[1], after.bases[1]);
+    fx(&mut found, case, &before.fx, &after.fx);
+    found.0
+}
+
+fn exceptions(found: &mut Differences, native: &Stop, engine: &Stop) {
+    let (expected, got) = (native.exception, engine.exception);
+    found.check("exception", expected.vector.into(), got.vector.into());
+    if expected.vector != got.vector {
+        return;
+    }
+    let mut mask = u32::MAX;
+    if expected.vector == PAGE_FAULT {
+        found.check("cr2", expected.address, got.address);
+        // Linux does not tell programs which of its own pages are there.
+        if expected.address >= END_OF_USER {
+            mask &= !PRESENT;
+        }
+    }
+    found.check("error", (expected.error_code & mask).into(), (got.error_code & mask).into());
+}
+
+/// x87, MMX and SSE. Pointers to the last x87 instruction are not looked at: AMD processors keep them only
+/// while an exception is pending (APM vol. 2, 11.5).
+fn fx(found: &mut Differences, case: &Case, native: &FxImage, engine: &FxImage) {
+    if native == engine {
+        return;
+    }
+    let tolerance = approximate::tolerance(case);
+    found.check("fcw", native.control().into(), engine.control().into());
+    found.check("fsw", native.status().into(), engine.status().into());
+    found.check("ftw", native.0[4].into(), engine.0[4].into());
+    found.check("mxcsr", native.mxcsr().into(), engine.mxcsr().into());
+    for register in 0..8 {
+        let (native, engine) = (native.st(register), engine.st(register));
+        if !tolerance.accepts_st(&native, &engine) {
+            found.bytes(&format!("st{register}"), &native, &engine);
+        }
+    }
+    let registers = if case.mode == Mode::Bits64 { 16 } else { 8 };
+    for register in 0..registers {
+        let (native, engine) = (native.xmm(register), engine.xmm(register));
+        if !tolerance.accepts_xmm(native, engine) {
+            found.bytes(&format!("xmm{register}"), &native.to_le_bytes(), &engine.to_le_bytes());
+        }
+    }
+}
+
+fn memory(found: &mut Differences, case: &Case, first: &Instruction, native: &Stop, engine: &Stop) {
+    if native.changes.sum == engine.changes.sum && native.changes.count == engine.changes.count {
+        return;
+    }
+    let mut regions: Vec<(u32, Vec<u8>)> =
+        REGIONS.iter().map(|region| (region.start, layout::background(*region))).collect();
+    for patch in &case.patches {
+        overwrite(&mut regions, patch.address, &patch.bytes);
+    }
+    let mut words: BTreeMap<u32, (Option<u64>, Option<u64>)> = BTreeMap::new();
+    for (address, word) in native.changes.named() {
+        words.entry(address).or_default().0 = Some(word);
+    }
+    for (address, word) in engine.changes.named() {
+        words.entry(address).or_default().1 = Some(word);
+    }
+    let unspecified = unspecified(case, first);
+    let mut named = 0;
+    for (address, (expected, got)) in words {
+        let before = word_at(&regions, address);
+        let expected = expected.unwrap_or(before).to_le_bytes();
+        let got = got.unwrap_or(before).to_le_bytes();
+        for byte in 0..8 {
+            let at = address + byte as u32;
+            let ignored = unspecified.iter().any(|range| range.contains(&at));
+            if expected[byte] != got[byte] && !ignored {
+                named += 1;
+                if named <= 4 {
+                    found.check(&format!("[{at:x}]"), expected[byte].into(), got[byte].into());
+                }
+            }
+        }
+    }
+    let beyond = native.changes.count.max(engine.changes.count) as usize > crate::case::NAMED_CHANGES;
+    if named > 4 || (named == 0 && beyond && unspecified.is_empty()) {
+        found.0.push(format!("memory {}/{} words", native.changes.count, engine.changes.count));
+    }
+}
+
+fn word_at(regions: &[(u32, Vec<u8>)], address: u32) -> u64 {
+    for (start, region) in regions {
+        let at = address.wrapping_sub(*start) as usize;
+        if let Some(bytes) = region.get(at..at.saturating_add(8)) {
+            return little_endian(bytes);
+        }
+    }
+    0
+}
+
+/// Bytes that the instruction stores and nobody specifies: pointers of the x87, reserved fields.
+fn unspecified(case: &Case, first: &Instruction) -> Vec<std::ops::Range<u32>> {
+    if first.op_count() == 0 || first.op0_kind() != OpKind::Memory {
+        return Vec::new();
+    }
+    let address = first.virtual_address(0, 0, |register, _, _| {
+        Some(match register.full_register() {
+            iced_x86::Register::FS => layout::FS_BASE.into(),
+            iced_x86::Register::GS => layout::GS_BASE.into(),
+            full if full.is_gpr64() => {
+                let value = case.state.gprs[full.number()];
+                if register.size() == 4 {
+                    value & u64::from(u32::MAX)
+                } else {
+                    value & (u64::MAX >> (64 - 8 * register.size().min(8)))
+                }
+            }
+            _ => 0,
+        })
+    });
+    let at = address.unwrap_or(0) as u32;
+    let range = |start: u32, end: u32| at.wrapping_add(start)..at.wrapping_add(end);
+    let is_short = first.memory_size().size() == 14 || first.memory_size().size() == 94;
+    match first.mnemonic() {
+        Mnemonic::Fxsave | Mnemonic::Fxsave64 => {
+            let mut ranges = vec![range(5, 24), range(416, 512)];
+            ranges.extend((0..8).map(|register| range(42 + 16 * register, 48 + 16 * register)));
+            ranges
+        }
+        Mnemonic::Fnstenv | Mnemonic::Fnsave if is_short => vec![range(6, 14)],
+        // The upper halves of words are reserved, and then the pointers come.
+        Mnemonic::Fnstenv | Mnemonic::Fnsave => {
+            vec![range(2, 4), range(6, 8), range(10, 28)]
+        }
+        _ => Vec::new(),
+    }
+}
