@@ -2,10 +2,10 @@
 
 mod approximate;
 mod arithmetic;
-mod compare;
+pub(crate) mod compare;
 mod convert;
 mod env;
-mod fast;
+pub(crate) mod fast;
 mod format;
 mod integers;
 mod lanewise;
