@@ -9,6 +9,7 @@ pub(crate) mod fast;
 mod format;
 mod integers;
 mod lanewise;
+mod quick;
 mod soft;
 
 use iced_x86::Code;
