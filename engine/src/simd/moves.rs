@@ -235,9 +235,9 @@ fn masked_store_mmx(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     mmx::ready(cpu)?;
     let value = mmx::get(cpu, mmx::number(insn.op1_register())).to_le_bytes();
     let mask = mmx::get(cpu, mmx::number(insn.op2_register())).to_le_bytes();
-    store_selected(cpu, insn, &value, &mask)?;
+    // Also if the store faults.
     mmx::enter(cpu);
-    Ok(())
+    store_selected(cpu, insn, &value, &mask)
 }
 
 /// Writes the bytes whose mask has its highest bit set to DS:RDI. All the bytes have to be writable.
@@ -250,7 +250,7 @@ fn store_selected(cpu: &mut Cpu, insn: &Instruction, value: &[u8], mask: &[u8]) 
     };
     let base = cpu.regs[7] & crate::operand::mask(width);
     let linear = cpu.linear(seg, base, 8, true)?;
-    let misaligned = linear & (value.len() as u64).wrapping_sub(1) != 0;
+    let misaligned = linear & 7 != 0;
     if misaligned && cpu.memory.is_checked() && cpu.cpl == 3 && cpu.system_flags & flag::AC != 0 {
         return Err(Fault::AC0);
     }
