@@ -7,7 +7,7 @@
 use iced_x86::{Code, Instruction, OpKind, Register};
 
 use super::bulk::{self, Span};
-use crate::operand::{mask, segment_of, sign_extend};
+use crate::operand::{mask, memory_segment, sign_extend};
 use crate::{Cpu, Fault, Handler, Seg, flag};
 
 pub(super) fn handler(code: Code) -> Option<Handler> {
@@ -69,7 +69,7 @@ impl Strings {
             bytes,
             mask: mask(address_bytes),
             down: cpu.system_flags & flag::DF != 0,
-            source: segment_of(insn.memory_segment()),
+            source: memory_segment(insn, cpu.mode.is_long()),
             repeats: insn.has_rep_prefix() || insn.has_repne_prefix(),
         }
     }
