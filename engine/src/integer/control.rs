@@ -185,9 +185,10 @@ fn bound(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let bytes = insn.op0_register().size() as u32;
     let step = u64::from(bytes);
     let (seg, offset) = cpu.effective_address(insn);
-    let linear = cpu.linear(seg, offset, step * 2, false)?;
+    let linear = cpu.linear(seg, offset, step, false)?;
     let lower = cpu.load_sized(linear, bytes)?;
-    let upper = cpu.load_sized(linear.wrapping_add(step) & cpu.address_mask, bytes)?;
+    let linear = cpu.linear(seg, offset.wrapping_add(step), step, false)?;
+    let upper = cpu.load_sized(linear, bytes)?;
     let index = sign_extend(cpu.register(insn.op0_register()), bytes);
     if index < sign_extend(lower, bytes) || index > sign_extend(upper, bytes) {
         return Err(Fault::BR);

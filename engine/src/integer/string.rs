@@ -251,7 +251,8 @@ fn lods(cpu: &mut Cpu, insn: &Instruction, accumulator: Register) -> Result<(), 
     )
 }
 
-/// The flags are those of the last comparison, even if a fault comes after it.
+/// The flags are those of the last comparison, even if a fault comes after it. The second string is read first, as
+/// on silicon.
 fn cmps(cpu: &mut Cpu, insn: &Instruction, bytes: u32) -> Result<(), Fault> {
     let strings = Strings::new(cpu, insn, bytes);
     let until_equal = insn.has_repne_prefix();
@@ -265,15 +266,13 @@ fn cmps(cpu: &mut Cpu, insn: &Instruction, bytes: u32) -> Result<(), Fault> {
     strings.run(
         cpu,
         |cpu| {
-            let a = strings.read(cpu, strings.source, RSI)?;
             let b = strings.read(cpu, Seg::Es, RDI)?;
+            let a = strings.read(cpu, strings.source, RSI)?;
             Ok(finish(cpu, 1, a, b))
         },
         |cpu, most| {
-            let Some(first) = strings.span(cpu, strings.source, RSI, most, false) else {
-                return Ok(None);
-            };
-            let Some(second) = strings.span(cpu, Seg::Es, RDI, first.elements, false) else {
+            let Some(second) = strings.span(cpu, Seg::Es, RDI, most, false) else { return Ok(None) };
+            let Some(first) = strings.span(cpu, strings.source, RSI, second.elements, false) else {
                 return Ok(None);
             };
             let found = bulk::compare(cpu, first, second, until_equal)?;
