@@ -171,8 +171,7 @@ fn a_large_tree_needs_little_memory() {
 fn a_directory_that_is_not_there_is_a_mistake() {
     prepare();
     for option in ["--allow-read", "--allow-write"] {
-        let end =
-            Session::start_from(std::process::Command::new(PROGRAM).args([option, "/none/such"])).wait();
+        let end = Session::start_from(wasm_sandbox().args([option, "/none/such"])).wait();
         assert!(!end.status.success() && end.stderr.contains("/none/such"), "{}", end.stderr);
     }
 }

@@ -7,11 +7,10 @@ mod common;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
 use common::kept::{CACHE, Cache, ENTRY, allow, copy_with_time, files, is_used, said, set_time};
-use common::{PROGRAM, Session, sha256};
+use common::{Session, sha256, wasm_sandbox};
 
 #[test]
 fn a_start_maps_the_prepared_snapshot() {
@@ -88,7 +87,7 @@ fn without_a_usable_cache_directory_the_machine_is_powered_on() {
     ];
     for (variable, value, word) in cases {
         let command = || {
-            let mut command = Command::new(PROGRAM);
+            let mut command = wasm_sandbox();
             command.env_remove(CACHE).env_remove("XDG_CACHE_HOME").env_remove("HOME").env(variable, value);
             command
         };
@@ -176,7 +175,10 @@ fn a_damaged_snapshot_is_ignored() {
 fn damaged_machine_code_is_ignored() {
     let cache = Cache::new().cannot_be_prepared();
     let code: Vec<String> = files().into_iter().filter(|name| name.ends_with(".cwasm")).collect();
-    let name = code.last().expect("machine code");
+    let Some(name) = code.last() else {
+        // An engine that translates nothing has none.
+        return;
+    };
     let damage = |what: &str, change: &dyn Fn(&mut Vec<u8>)| {
         cache.change(name, change);
         is_not_used(&cache, what, name);
@@ -326,8 +328,7 @@ fn wait_until_it_says(session: &Session, words: &[&str]) -> Vec<String> {
 fn of_several_first_starts_one_prepares_and_what_it_leaves_undone_another_does() {
     let root = tempfile::tempdir().expect("a directory");
     let cache = root.path().join("does/not/exist/yet");
-    let start =
-        || Session::start_from(Command::new(PROGRAM).args(["--memory-limit", "64"]).env(CACHE, &cache));
+    let start = || Session::start_from(wasm_sandbox().args(["--memory-limit", "64"]).env(CACHE, &cache));
     let first = start();
     wait_until_it_says(&first, &["1 of 4"]);
     let mut others = [start(), start()];

@@ -4,10 +4,10 @@ mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 use std::sync::LazyLock;
 
-use common::{ErrorCode, Failure, PROGRAM, Saved, Session, shell_request};
+use common::{ErrorCode, Failure, Saved, Session, shell_request, wasm_sandbox};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -54,7 +54,7 @@ static ORIGINAL: LazyLock<Original> = LazyLock::new(|| {
 });
 
 fn go_on(path: &Path) -> Session {
-    Session::start_from(Command::new(PROGRAM).arg("--snapshot").arg(path))
+    Session::start_from(wasm_sandbox().arg("--snapshot").arg(path))
 }
 
 /// Waits until the counter is beyond `limit`; what it shows then.
@@ -147,7 +147,7 @@ fn a_place_where_nothing_can_be_written_is_no_harm() {
     assert_eq!(session.output("echo works"), "works\n");
     assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 0);
 
-    let mut there = Session::start_from(Command::new(PROGRAM).current_dir(&directory));
+    let mut there = Session::start_from(wasm_sandbox().current_dir(&directory));
     let saved: Saved = there.request(json!({"type": "save", "path": "relative"}));
     assert_eq!(fs::metadata(in_directory("relative")).expect("a file").len(), saved.size);
 }
@@ -164,7 +164,7 @@ fn refused(path: &Path) -> String {
 }
 
 fn run(arguments: &[&std::ffi::OsStr]) -> Output {
-    Command::new(PROGRAM).args(arguments).stdin(Stdio::null()).output().expect("the program starts")
+    wasm_sandbox().args(arguments).stdin(Stdio::null()).output().expect("the program starts")
 }
 
 /// Makes the header's checksum right, as somebody with ill intent does.
@@ -224,6 +224,14 @@ fn files_that_are_none_or_damaged_are_refused_with_a_sentence() {
     assert!(version.contains("version 77"), "{version}");
     assert!(sealed(12, good[12] ^ 1).contains("another CPU engine"));
     assert!(sealed(20, good[20] ^ 1).contains("another CPU engine"));
+    let (own, other) = if good[12] == b'v' { (b"v86", b"wx86\0") } else { (b"wx8", b"v86\0\0") };
+    assert!(good[12..].starts_with(own));
+    let mut foreign = good.clone();
+    foreign[12..17].copy_from_slice(other);
+    seal(&mut foreign);
+    let sentence = sentence_for(&foreign);
+    let option = format!("use --engine {}", String::from_utf8_lossy(other).trim_end_matches('\0'));
+    assert!(sentence.contains(&option), "{sentence}");
     assert!(sealed(52, good[52] ^ 1).contains("another image"));
     // A header that says another memory size than the machine in it has.
     let size = sealed(84 + 3, 0x10);

@@ -6,17 +6,20 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use common::{
-    Answer, Content, ErrorCode, Failure, PROGRAM, ResetDone, Session, Shell, Status, Written, prepare,
-    shared, wait_for,
+    Answer, Content, ErrorCode, Failure, ResetDone, Session, Shell, Status, Written, prepare, shared,
+    wait_for, wasm_sandbox,
 };
 use serde_json::{Value, json};
 
 /// The example of the README, as a user types it, except for the time limit: hosts that run tests are busy.
 #[test]
 fn five_lines_from_a_pipe() {
-    let script = r#"printf '%s\n' '{"type":"write_file","id":"1","path":"/tmp/a.py","content":"import platform,sys\nprint(platform.machine(), sum(range(10**6)))\nsys.exit(3)"}' '{"type":"shell","id":"2","time_limit_ms":120000,"command":"python3 /tmp/a.py; echo $?; uname -a; ls / | wc -l"}' '{"type":"status","id":"3"}' '{"type":"reset","id":"4"}' '{"type":"shell","id":"5","command":"cat /tmp/a.py"}' | "$PROGRAM""#;
+    let script = r#"printf '%s\n' '{"type":"write_file","id":"1","path":"/tmp/a.py","content":"import platform,sys\nprint(platform.machine(), sum(range(10**6)))\nsys.exit(3)"}' '{"type":"shell","id":"2","time_limit_ms":120000,"command":"python3 /tmp/a.py; echo $?; uname -a; ls / | wc -l"}' '{"type":"status","id":"3"}' '{"type":"reset","id":"4"}' '{"type":"shell","id":"5","command":"cat /tmp/a.py"}' | "$@""#;
     prepare();
-    let output = Command::new("sh").arg("-c").arg(script).env("PROGRAM", PROGRAM).output().expect("a shell");
+    let program = wasm_sandbox();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, "sh"]).arg(program.get_program()).args(program.get_args());
+    let output = shell.output().expect("a shell");
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));
     let lines: Vec<_> = text(&output.stdout).split_terminator('\n').collect();
     let [written, ran, status, reset, missing] = lines[..] else { panic!("{lines:?}") };
@@ -177,7 +180,7 @@ fn bad_lines_are_answered_at_the_end_of_input_too() {
 #[test]
 fn nobody_who_reads_is_the_end_too() {
     prepare();
-    let mut child = Command::new(PROGRAM)
+    let mut child = wasm_sandbox()
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -271,7 +274,7 @@ fn the_smallest_and_the_largest_memory_limit_work() {
 /// Runs the program to its end with little input.
 fn run(arguments: &[&str], input: &[u8]) -> Output {
     prepare();
-    let mut child = Command::new(PROGRAM)
+    let mut child = wasm_sandbox()
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -4,10 +4,9 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::Command;
 
 use common::schema::{is_output, is_request};
-use common::{PROGRAM, Session};
+use common::{Session, wasm_sandbox};
 use regex::Regex;
 use serde_json::{Map, Value};
 
@@ -86,7 +85,7 @@ fn receive(session: &mut Session, place: &str) -> Value {
 fn play(path: &PathBuf) {
     let directory = tempfile::tempdir().expect("a directory");
     common::prepare();
-    let mut session = Session::start_from(Command::new(PROGRAM).current_dir(directory.path()));
+    let mut session = Session::start_from(wasm_sandbox().current_dir(directory.path()));
     let text = std::fs::read_to_string(path).expect("a file");
     let mut kept = Kept::new();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {

@@ -80,6 +80,29 @@ impl Cpu {
         self.store_slow(linear, value.to_wide(), T::BYTES as u32)
     }
 
+    /// Loads what the same instruction is going to store to: a fault is that of a write.
+    ///
+    /// # Errors
+    /// As [`Cpu::store`]; the store cannot fail after it.
+    #[inline(always)]
+    pub fn load_for_update<T: Value>(&mut self, linear: u64) -> Result<T, Fault> {
+        let entry = self.entry(linear);
+        if entry.write == linear.wrapping_add(T::BYTES - 1) & !PAGE_MASK {
+            let host = (linear as usize).wrapping_add(entry.addend) as *const T;
+            // SAFETY: the tag matched, so all bytes lie in one page of RAM.
+            return Ok(unsafe { host.read_unaligned() });
+        }
+        self.load_for_update_slow(linear, T::BYTES as u32).map(T::from_wide)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn load_for_update_slow(&mut self, linear: u64, bytes: u32) -> Result<u128, Fault> {
+        self.check_alignment(linear, bytes)?;
+        self.probe(linear, bytes, true)?;
+        self.load_slow(linear, bytes)
+    }
+
     #[cold]
     #[inline(never)]
     pub(crate) fn load_slow(&mut self, linear: u64, bytes: u32) -> Result<u128, Fault> {
@@ -181,6 +204,33 @@ impl Cpu {
         }
         // SAFETY: just checked to be within RAM.
         Ok(Some((unsafe { self.memory.ram().add(physical as usize) }, length)))
+    }
+
+    /// The RAM behind `bytes` bytes within a page; `None` for memory-mapped devices, and if every access has to be looked
+    /// at. After a write the caller has nothing to do.
+    ///
+    /// # Errors
+    /// As an access.
+    pub(crate) fn ram_slice(
+        &mut self,
+        linear: u64,
+        bytes: u64,
+        write: bool,
+    ) -> Result<Option<*mut u8>, Fault> {
+        if self.memory.is_checked() || (linear & PAGE_MASK) + bytes > PAGE {
+            return Ok(None);
+        }
+        let access = if write { Access::Write } else { Access::Read };
+        let user = self.memory.is_user();
+        let physical = self.translate(linear, access, user)?;
+        if physical.saturating_add(bytes) > self.memory.ram_bytes() {
+            return Ok(None);
+        }
+        if write {
+            self.code_written(physical, bytes);
+        }
+        // SAFETY: just checked to be within RAM.
+        Ok(Some(unsafe { self.memory.ram().add(physical as usize) }))
     }
 
     fn check_alignment(&mut self, linear: u64, bytes: u32) -> Result<(), Fault> {

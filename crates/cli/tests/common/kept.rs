@@ -8,14 +8,14 @@ use std::sync::LazyLock;
 
 use tempfile::TempDir;
 
-use super::{PROGRAM, Session};
+use super::{Session, wasm_sandbox};
 
 /// The variable that names the cache directory.
 pub const CACHE: &str = "WASM_SANDBOX_CACHE";
 
 /// The directory with what sandboxes start from, in the cache of whoever runs the tests.
 pub static ENTRY: LazyLock<PathBuf> = LazyLock::new(|| {
-    let output = Command::new(PROGRAM).arg("prepare").output().expect("the program starts");
+    let output = wasm_sandbox().arg("prepare").output().expect("the program starts");
     let stderr = String::from_utf8(output.stderr).expect("UTF-8");
     assert!(output.status.success() && output.stdout.is_empty(), "{stderr}");
     let last = stderr.lines().last().expect("a line");
@@ -74,7 +74,7 @@ impl Cache {
 
     /// The program, with this cache.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(PROGRAM);
+        let mut command = wasm_sandbox();
         command.env(CACHE, self.root.path());
         command
     }

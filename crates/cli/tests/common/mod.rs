@@ -26,7 +26,18 @@ pub use answers::*;
 use input::Input;
 
 /// The program under test.
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_wasm-sandbox");
+const PROGRAM: &str = env!("CARGO_BIN_EXE_wasm-sandbox");
+
+/// The program as a command, which may be given arguments and an environment. `WASM_SANDBOX_TEST_ENGINE` in the tests' own
+/// environment says with which `--engine`.
+pub fn wasm_sandbox() -> Command {
+    let mut command = Command::new(PROGRAM);
+    if let Some(engine) = std::env::var_os("WASM_SANDBOX_TEST_ENGINE") {
+        command.arg("--engine").arg(engine);
+    }
+    command
+}
+
 /// The longest wait for one answer; no test measures time with it.
 pub const PATIENCE: Duration = Duration::from_secs(180);
 /// What commands get unless a test is about time limits: emulated programs on a busy host are slow.
@@ -58,7 +69,7 @@ impl Session {
 
     pub fn start_with(arguments: &[&str]) -> Self {
         prepare();
-        Self::start_from(Command::new(PROGRAM).args(arguments))
+        Self::start_from(wasm_sandbox().args(arguments))
     }
 
     /// Starts the program as `command` says, which may set its environment.
@@ -282,7 +293,7 @@ pub fn wait_for(child: &mut Child) -> ExitStatus {
 pub fn prepare() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let output = Command::new(PROGRAM).arg("prepare").output().expect("the program starts");
+        let output = wasm_sandbox().arg("prepare").output().expect("the program starts");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     });
 }
