@@ -65,7 +65,10 @@ fn stops(case: &Case, native: &Stop, engine: &Stop) -> Vec<String> {
     found.check("rip", before.rip, after.rip);
     let first = decode(case.mode, &case.code, case.state.rip).0;
     let completed = native.state.rip != case.state.rip;
-    let undefined_result = completed && undefined::result(&first, Some(&case.state));
+    let undefined_result = match completed {
+        true => undefined::result(&first, Some(&case.state)),
+        false => undefined::result_at_fault(&first),
+    };
     if !undefined_result {
         let (registers, mask) = match case.mode {
             Mode::Bits32 => (8, u64::from(u32::MAX)),
@@ -76,7 +79,11 @@ fn stops(case: &Case, native: &Stop, engine: &Stop) -> Vec<String> {
         }
         memory(&mut found, case, &first, native, engine);
     }
-    let undefined_flags = if completed { undefined::flags_at(case, native.state.rip) } else { 0 };
+    let undefined_flags = if completed {
+        undefined::flags_at(case, native.state.rip)
+    } else {
+        undefined::flags_at_fault(&first)
+    };
     let mask = FLAGS & !undefined_flags;
     found.check("flags", before.rflags & mask, after.rflags & mask);
     for (segment, name) in SEGMENTS.iter().enumerate() {

@@ -84,6 +84,19 @@ pub fn result(instruction: &Instruction, before: Option<&State>) -> bool {
     }
 }
 
+/// Flags that nobody looks at after a fault within the instruction: of repeated comparisons, Intel's processors restore
+/// them (SDM vol. 1, 7.3.9.2), and AMD's leave those of the last one that was made.
+pub fn flags_at_fault(instruction: &Instruction) -> u64 {
+    use Mnemonic::*;
+    let compares = matches!(instruction.mnemonic(), Cmpsb | Cmpsw | Cmpsd | Cmpsq | Scasb | Scasw | Scasd | Scasq);
+    if compares && (instruction.has_rep_prefix() || instruction.has_repne_prefix()) { ALL } else { 0 }
+}
+
+/// Whether a fault within the instruction leaves some of its registers loaded, and others not.
+pub fn result_at_fault(instruction: &Instruction) -> bool {
+    matches!(instruction.mnemonic(), Mnemonic::Popa | Mnemonic::Popad)
+}
+
 /// Flags that have a value for certain after an instruction: a shift by nothing changes none.
 fn settled(instruction: &Instruction) -> u64 {
     use Mnemonic::*;
