@@ -148,7 +148,7 @@ fn goes_on_determined(case: &Case, mut undefined: u64) -> Option<u64> {
         let before = (start == 0 && !is_loop(case)).then_some(&case.state);
         let next = start + instruction.len();
         let is_last = next >= case.code.len();
-        if to_rflags(instruction.rflags_read()) & undefined != 0 || (!is_last && result(&instruction, before))
+        if to_rflags(instruction.rflags_read()) & undefined != 0 || ((!is_last || start > 0) && result(&instruction, before))
         {
             return None;
         }
