@@ -5,6 +5,7 @@ use std::time::Duration;
 use wasm_sandbox_devices::GuestMemory;
 use wasm_sandbox_vcpu::{CpuEngine, EngineModule, Slice, Statistics};
 
+use crate::arch::Arch;
 use crate::board::Board;
 use crate::boot::{self, BootSource};
 use crate::console_log::ConsoleLog;
@@ -16,6 +17,8 @@ use crate::snapshot::MachineSnapshot;
 pub struct MachineConfig<'a> {
     /// The CPU engine's code.
     pub engine: &'a EngineModule,
+    /// What kernel and disk are made for.
+    pub arch: Arch,
     /// RAM in bytes.
     pub ram_bytes: u64,
     /// `vmlinux`.
@@ -55,12 +58,12 @@ impl Machine {
     /// # Errors
     /// [`MachineError`], except [`MachineError::Crashed`].
     pub fn boot(config: MachineConfig<'_>) -> Result<Self, MachineError> {
-        let MachineConfig { engine, ram_bytes, kernel, initrd, disk, verbose } = config;
+        let MachineConfig { engine, arch, ram_bytes, kernel, initrd, disk, verbose } = config;
         let mut vcpu = engine.power_on(ram_bytes, Board::new(engine.kind(), disk))?;
         let loglevel = if verbose { 7 } else { 4 };
         let command_line = format!("{COMMAND_LINE} loglevel={loglevel}{}", Board::command_line());
         let (ram, _) = vcpu.ram_and_bus();
-        let source = BootSource { kernel, initrd, command_line: &command_line };
+        let source = BootSource { arch, kernel, initrd, command_line: &command_line };
         let registers = boot::load(source, &mut GuestMemory::new(ram))?;
         vcpu.set_boot_registers(registers)?;
         vcpu.bus().clock().start();

@@ -51,6 +51,21 @@ fn binary<A: Lanes, R: Lanes>(
     Ok(())
 }
 
+/// As [`binary`], with a source that may lie anywhere.
+#[inline(always)]
+fn binary_unaligned<A: Lanes, R: Lanes>(
+    cpu: &mut Cpu,
+    insn: &Instruction,
+    f: impl FnOnce(A, A) -> R,
+) -> Result<(), Fault> {
+    cpu.sse_ready()?;
+    let source = cpu.source_unaligned(insn)?;
+    let to = destination(insn);
+    let result = f(cpu.get_xmm(to).lanes(), source.lanes());
+    cpu.set_xmm(to, result.pack());
+    Ok(())
+}
+
 /// `destination = f(destination, source)` on MMX registers.
 #[inline(always)]
 fn binary_mmx<A: HalfLanes, R: HalfLanes>(
