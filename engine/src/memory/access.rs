@@ -206,23 +206,25 @@ impl Cpu {
         Ok(Some((unsafe { self.memory.ram().add(physical as usize) }, length)))
     }
 
-    /// The RAM behind `bytes` bytes within a page; `None` for memory-mapped devices, and if every access has to be looked
-    /// at. After a write the caller has nothing to do.
+    /// The RAM from `before` bytes below `linear` on, `bytes` bytes, which have to lie in one page; `None` for
+    /// memory-mapped devices, and if every access has to be looked at. After a write the caller has nothing to do.
     ///
     /// # Errors
-    /// As an access.
+    /// As an access to `linear`.
     pub(crate) fn ram_slice(
         &mut self,
         linear: u64,
+        before: u64,
         bytes: u64,
         write: bool,
     ) -> Result<Option<*mut u8>, Fault> {
-        if self.memory.is_checked() || (linear & PAGE_MASK) + bytes > PAGE {
+        let in_page = linear & PAGE_MASK;
+        if self.memory.is_checked() || in_page < before || in_page - before + bytes > PAGE {
             return Ok(None);
         }
         let access = if write { Access::Write } else { Access::Read };
         let user = self.memory.is_user();
-        let physical = self.translate(linear, access, user)?;
+        let physical = self.translate(linear, access, user)?.wrapping_sub(before);
         if physical.saturating_add(bytes) > self.memory.ram_bytes() {
             return Ok(None);
         }
