@@ -64,7 +64,7 @@ fn stops(case: &Case, native: &Stop, engine: &Stop) -> Vec<String> {
     exceptions(&mut found, native, engine);
     found.check("rip", before.rip, after.rip);
     let first = decode(case.mode, &case.code, case.state.rip).0;
-    let completed = native.state.rip != case.state.rip;
+    let completed = native.state.rip != case.state.rip || undefined::is_loop(case);
     let undefined_result = match completed {
         true => undefined::result(&first, Some(&case.state)),
         false => undefined::result_at_fault(&first),
