@@ -1,13 +1,16 @@
 //! MMX, SSE, SSE2, SSE3, SSSE3, SSE4.1, SSE4.2, AES, PCLMULQDQ and SHA instructions.
 //!
 //! There is no VEX and no EVEX: instructions with these prefixes are #UD.
+//!
+//! Micro-operations may use [`float::fast`] (`double::<Add>(cpu, a, b)` is ADDSD on bits), [`float::compare`]
+//! (`flags_double` is UCOMISD) and [`lanes::V`], once [`Cpu::sse_ready`] has said yes.
 
 mod aes;
 mod control;
 mod extract;
-mod float;
+pub(crate) mod float;
 mod integer;
-mod lanes;
+pub(crate) mod lanes;
 mod mmx;
 mod moves;
 mod operands;

@@ -5,7 +5,7 @@ use iced_x86::{Code, Instruction, OpKind};
 use super::lanes::{Lanes, V};
 use super::mmx;
 use super::operands::{destination, xmm_number};
-use crate::{Cpu, Fault, Handler};
+use crate::{Cpu, Fault, Handler, flag};
 
 pub(super) fn handler(code: Code) -> Option<Handler> {
     use Code::*;
@@ -250,6 +250,10 @@ fn store_selected(cpu: &mut Cpu, insn: &Instruction, value: &[u8], mask: &[u8]) 
     };
     let base = cpu.regs[7] & crate::operand::mask(width);
     let linear = cpu.linear(seg, base, value.len() as u64, true)?;
+    let misaligned = linear & (value.len() as u64).wrapping_sub(1) != 0;
+    if misaligned && cpu.memory.is_checked() && cpu.cpl == 3 && cpu.system_flags & flag::AC != 0 {
+        return Err(Fault::AC0);
+    }
     cpu.probe(linear, value.len() as u32, true)?;
     for (i, (byte, mask)) in value.iter().zip(mask).enumerate() {
         if mask & 0x80 != 0 {

@@ -21,7 +21,7 @@ pub(super) fn destination(insn: &Instruction) -> usize {
 impl Cpu {
     /// #UD and #NM of every SSE instruction (SDM vol. 3, 13.1).
     #[inline(always)]
-    pub(super) fn sse_ready(&self) -> Result<(), Fault> {
+    pub(crate) fn sse_ready(&self) -> Result<(), Fault> {
         if self.cr0 & (cr0::EM | cr0::TS) | !self.cr4 & cr4::OSFXSR != 0 {
             return self.sse_missing();
         }
@@ -35,12 +35,12 @@ impl Cpu {
     }
 
     #[inline(always)]
-    pub(super) fn get_xmm(&self, number: usize) -> V {
+    pub(crate) fn get_xmm(&self, number: usize) -> V {
         V::new(self.xmm[number & 15])
     }
 
     #[inline(always)]
-    pub(super) fn set_xmm(&mut self, number: usize, value: V) {
+    pub(crate) fn set_xmm(&mut self, number: usize, value: V) {
         self.xmm[number & 15] = value.bits();
     }
 
