@@ -257,7 +257,8 @@ unsafe fn map_case_memory(child: &mut Child) -> Option<()> {
             (CODE, CODE_END, libc::PROT_READ | libc::PROT_EXEC),
         ];
         for (start, end, access) in pages {
-            let flags = libc::MAP_SHARED | libc::MAP_FIXED_NOREPLACE;
+            // Populated, as error codes tell whether a page is there.
+            let flags = libc::MAP_SHARED | libc::MAP_FIXED_NOREPLACE | libc::MAP_POPULATE;
             let address = ptr::without_provenance_mut(start as usize);
             let offset = libc::off_t::from(start - DATA);
             let mapped = libc::mmap(address, (end - start) as usize, access, flags, file, offset);
