@@ -4,6 +4,7 @@
 
 use super::{Access, Entry, PAGE, PAGE_MASK};
 use crate::segment::{Seg, Segment};
+use crate::state::cr0;
 use crate::{Cpu, Fault, flag, host};
 
 /// What can be loaded and stored: 1, 2, 4, 8 or 16 bytes, little endian.
@@ -117,6 +118,9 @@ impl Cpu {
             value |= self.physical_read(physical, part) << (done * 8);
             done += part;
         }
+        if self.memory.is_checked() {
+            self.note_data_access(linear, u64::from(bytes), false);
+        }
         Ok(value)
     }
 
@@ -125,7 +129,11 @@ impl Cpu {
     pub(crate) fn store_slow(&mut self, linear: u64, value: u128, bytes: u32) -> Result<(), Fault> {
         self.check_alignment(linear, bytes)?;
         let user = self.memory.is_user();
-        self.store_as(linear, value, bytes, user)
+        self.store_as(linear, value, bytes, user)?;
+        if self.memory.is_checked() {
+            self.note_data_access(linear, u64::from(bytes), true);
+        }
+        Ok(())
     }
 
     fn store_as(&mut self, linear: u64, value: u128, bytes: u32, user: bool) -> Result<(), Fault> {
@@ -238,7 +246,8 @@ impl Cpu {
     fn check_alignment(&mut self, linear: u64, bytes: u32) -> Result<(), Fault> {
         if self.memory.is_checked() {
             let misaligned = linear & u64::from(bytes - 1) & 7 != 0;
-            if misaligned && self.cpl == 3 && self.system_flags & flag::AC != 0 {
+            let enabled = self.cr0 & cr0::AM != 0 && self.system_flags & flag::AC != 0;
+            if misaligned && self.cpl == 3 && enabled {
                 return Err(Fault::AC0);
             }
         }
