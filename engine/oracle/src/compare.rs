@@ -41,6 +41,18 @@ fn name(outcome: &Outcome) -> String {
     }
 }
 
+/// Whether the case began and ended in 64-bit code. Other code cannot see the upper halves of registers.
+fn is_long(case: &Case, stop: &Stop) -> bool {
+    case.mode == Mode::Bits64 && stop.state.selectors[1] == layout::CS64
+}
+
+/// A selector as far as the native side sees it: returning from the kernel clears the RPL of null selectors in data
+/// segment registers.
+fn seen(segment: usize, selector: u16) -> u64 {
+    let is_null = selector < 4 && !matches!(segment, 1 | 2);
+    if is_null { 0 } else { selector.into() }
+}
+
 struct Differences(Vec<String>);
 
 impl Differences {
@@ -70,10 +82,7 @@ fn stops(case: &Case, native: &Stop, engine: &Stop) -> Vec<String> {
         false => undefined::result_at_fault(&first),
     };
     if !undefined_result {
-        let (registers, mask) = match case.mode {
-            Mode::Bits32 => (8, u64::from(u32::MAX)),
-            Mode::Bits64 => (16, u64::MAX),
-        };
+        let (registers, mask) = if is_long(case, native) { (16, u64::MAX) } else { (8, u64::from(u32::MAX)) };
         for (register, name) in REGISTERS.iter().enumerate().take(registers) {
             found.check(name, before.gprs[register] & mask, after.gprs[register] & mask);
         }
@@ -87,7 +96,7 @@ fn stops(case: &Case, native: &Stop, engine: &Stop) -> Vec<String> {
     let mask = FLAGS & !undefined_flags;
     found.check("flags", before.rflags & mask, after.rflags & mask);
     for (segment, name) in SEGMENTS.iter().enumerate() {
-        found.check(name, before.selectors[segment].into(), after.selectors[segment].into());
+        found.check(name, seen(segment, before.selectors[segment]), seen(segment, after.selectors[segment]));
     }
     found.check("fs.base", before.bases[0], after.bases[0]);
     found.check("gs.base", before.bases[1], after.bases[1]);

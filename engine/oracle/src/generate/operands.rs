@@ -259,6 +259,12 @@ impl<'a> Operands<'a> {
                 bytes.truncate(size.max(2));
                 bytes
             }
+            // The frame has been put there already, for its first word.
+            Mnemonic::Retf | Mnemonic::Iret | Mnemonic::Iretd | Mnemonic::Iretq
+                if of_stack && memory.displacement() != 0 =>
+            {
+                Vec::new()
+            }
             Mnemonic::Retf
             | Mnemonic::Jmp
             | Mnemonic::Call

@@ -302,8 +302,7 @@ fn install_descriptors() -> bool {
                 | kind
                 | u32::from(entry.restricted) << 3
                 | u32::from(entry.in_pages) << 4
-                | u32::from(!entry.present) << 5
-                | 1 << 6,
+                | u32::from(!entry.present) << 5,
         };
         // SAFETY: the descriptor is what the kernel expects; function 1 writes one entry.
         let result = unsafe {
