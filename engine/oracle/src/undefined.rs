@@ -92,6 +92,15 @@ pub fn flags_at_fault(instruction: &Instruction) -> u64 {
     if compares && (instruction.has_rep_prefix() || instruction.has_repne_prefix()) { ALL } else { 0 }
 }
 
+/// Whether the instruction makes several checks and accesses whose order is the processor's own business: far branches
+/// and returns. Which of several faults comes first, and what was pushed before, is not compared.
+pub fn has_free_order(instruction: &Instruction) -> bool {
+    use Mnemonic::*;
+    let is_far_call = matches!(instruction.mnemonic(), Call | Jmp)
+        && (instruction.is_call_far() || instruction.is_call_far_indirect() || instruction.is_jmp_far_indirect());
+    is_far_call || matches!(instruction.mnemonic(), Retf | Iret | Iretd | Iretq)
+}
+
 /// Whether a fault within the instruction leaves some of its registers loaded, and others not.
 pub fn result_at_fault(instruction: &Instruction) -> bool {
     matches!(instruction.mnemonic(), Mnemonic::Popa | Mnemonic::Popad)
