@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 /// Status flags, TF, DF, NT, AC, ID. IF and IOPL cannot change, RF is the processor's own.
 const FLAGS: u64 = 0x24_4DD5;
 const PAGE_FAULT: u32 = 14;
+const ALIGNMENT_CHECK: u32 = 17;
 /// Where Linux's own addresses begin, with the page before them.
 const END_OF_USER: u64 = 0x7FFF_FFFF_F000;
 /// The error code's bit for a page that is there.
@@ -55,7 +56,8 @@ fn seen(segment: usize, selector: u16) -> u64 {
 
 /// Whether a case stopped at a fault of segmentation or paging in its first instruction.
 fn is_fault_at_start(case: &Case, stop: &Stop) -> bool {
-    (10..=PAGE_FAULT).contains(&stop.exception.vector) && stop.state.rip == case.state.rip
+    let vector = stop.exception.vector;
+    ((10..=PAGE_FAULT).contains(&vector) || vector == ALIGNMENT_CHECK) && stop.state.rip == case.state.rip
 }
 
 struct Differences(Vec<String>);

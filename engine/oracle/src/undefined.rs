@@ -93,12 +93,17 @@ pub fn flags_at_fault(instruction: &Instruction) -> u64 {
 }
 
 /// Whether the instruction makes several checks and accesses whose order is the processor's own business: far branches
-/// and returns. Which of several faults comes first, and what was pushed before, is not compared.
+/// and returns, loads and stores of the x87's state, loads of segment registers from the stack. Which of several faults comes first, and what was pushed before, is not compared.
 pub fn has_free_order(instruction: &Instruction) -> bool {
     use Mnemonic::*;
     let is_far_call = matches!(instruction.mnemonic(), Call | Jmp)
         && (instruction.is_call_far() || instruction.is_call_far_indirect() || instruction.is_jmp_far_indirect());
-    is_far_call || matches!(instruction.mnemonic(), Retf | Iret | Iretd | Iretq)
+    let moves_state = matches!(
+        instruction.mnemonic(),
+        Fxsave | Fxsave64 | Fxrstor | Fxrstor64 | Fnsave | Frstor | Fnstenv | Fldenv
+    );
+    let pops_segment = instruction.mnemonic() == Pop && instruction.op0_register().is_segment_register();
+    is_far_call || moves_state || pops_segment || matches!(instruction.mnemonic(), Retf | Iret | Iretd | Iretq)
 }
 
 /// Whether a fault within the instruction leaves some of its registers loaded, and others not.

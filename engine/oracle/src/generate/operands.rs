@@ -287,7 +287,8 @@ impl<'a> Operands<'a> {
             Mnemonic::Fxrstor | Mnemonic::Fxrstor64 => {
                 let mut image = registers::fx(self.random, None);
                 if self.random.one_in(16) {
-                    let bit = self.random.below(32);
+                    // Bit 17 is AMD's, for misaligned operands (APM vol. 2, 11.3).
+                    let bit = self.random.below(17);
                     image.set_mxcsr(1 << bit);
                 }
                 image.0.to_vec()
