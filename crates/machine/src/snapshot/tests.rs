@@ -54,9 +54,10 @@ fn the_format_is_what_it_was() {
     let bytes = sample_file();
     let start = [
         &b"WSANDBOX"[..],
-        &3u32.to_le_bytes(),
+        &4u32.to_le_bytes(),
         b"v86\0\0\0\0\0",
         &[0xE1; 32],
+        b"i686\0\0\0\0",
         &[0x1A; 32],
         &(64u64 << 10).to_le_bytes(),
     ]
@@ -69,7 +70,7 @@ fn the_format_is_what_it_was() {
         sections.iter().map(|(kind, version, bytes)| (*kind, *version, bytes.len())).collect();
     assert_eq!(kinds, [(1, 2, 44), (2, 2, 304), (3, 1, 16), (4, 1, 9)], "sections: kind, version, bytes");
     let sum: String = hash(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    let expected = "18d99f86cd4f93cfbd8d67a4ad35c879029bf2e482b4a691a437dd740f2d34d7";
+    let expected = "9faad00fac04e89ad0f328e1ed28b6b5d30538b8e8d67517b65f83594bf54d25";
     assert_eq!((bytes.len(), sum.as_str()), (24_610, expected));
 }
 
