@@ -1,6 +1,6 @@
 //! Exchanges. There is one CPU, so nothing has to be done for LOCK.
 
-use iced_x86::{Code, Instruction, Mnemonic, Register};
+use iced_x86::{Code, Instruction, Mnemonic, OpKind, Register};
 
 use crate::operand::sign_extend;
 use crate::{Cpu, Fault, Handler, flag};
@@ -44,11 +44,22 @@ fn xadd(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     })
 }
 
-/// The destination is written in any case, with what it held if the comparison fails.
+/// A destination in memory is written in any case, with what it held if the comparison fails; one of 32 bits in a
+/// register keeps its upper half then.
 fn cmpxchg(cpu: &mut Cpu, insn: &Instruction, accumulator: Register) -> Result<(), Fault> {
     let bytes = accumulator.size() as u32;
     let new = cpu.register(insn.op1_register());
     let expected = cpu.register(accumulator);
+    if insn.op0_kind() == OpKind::Register {
+        let old = cpu.register(insn.op0_register());
+        cpu.compare(sign_extend(expected, bytes), sign_extend(old, bytes), bytes);
+        if old == expected {
+            cpu.set_register(insn.op0_register(), new);
+        } else {
+            cpu.set_register(accumulator, old);
+        }
+        return Ok(());
+    }
     cpu.modify(insn, |cpu, old| {
         cpu.compare(sign_extend(expected, bytes), sign_extend(old, bytes), bytes);
         if old == expected {

@@ -5,7 +5,7 @@ use iced_x86::{Code, Instruction, OpKind};
 use super::lanes::{Lanes, V};
 use super::mmx;
 use super::operands::{destination, xmm_number};
-use crate::{Cpu, Fault, Handler};
+use crate::{Cpu, Fault, Handler, flag};
 
 pub(super) fn handler(code: Code) -> Option<Handler> {
     use Code::*;
@@ -240,8 +240,7 @@ fn masked_store_mmx(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Writes the bytes whose mask has its highest bit set to DS:RDI. With an empty mask nothing is
-/// accessed, which is one of the behaviours the manual allows.
+/// Writes the bytes whose mask has its highest bit set to DS:RDI. All the bytes have to be writable.
 fn store_selected(cpu: &mut Cpu, insn: &Instruction, value: &[u8], mask: &[u8]) -> Result<(), Fault> {
     let seg = crate::operand::segment_of(insn.memory_segment());
     let width = match insn.op0_kind() {
@@ -249,15 +248,17 @@ fn store_selected(cpu: &mut Cpu, insn: &Instruction, value: &[u8], mask: &[u8]) 
         OpKind::MemorySegEDI => 4,
         _ => 8,
     };
-    let base = cpu.regs[7];
-    let selected = |i: usize| mask.get(i).is_some_and(|m| m & 0x80 != 0);
-    let at = |i: usize| base.wrapping_add(i as u64) & crate::operand::mask(width);
-    for i in (0..value.len()).filter(|&i| selected(i)) {
-        let linear = cpu.linear(seg, at(i), 1, true)?;
-        cpu.probe(linear, 1, true)?;
+    let base = cpu.regs[7] & crate::operand::mask(width);
+    let linear = cpu.linear(seg, base, value.len() as u64, true)?;
+    let misaligned = linear & (value.len() as u64).wrapping_sub(1) != 0;
+    if misaligned && cpu.memory.is_checked() && cpu.cpl == 3 && cpu.system_flags & flag::AC != 0 {
+        return Err(Fault::AC0);
     }
-    for (i, byte) in value.iter().enumerate().filter(|&(i, _)| selected(i)) {
-        cpu.write(seg, at(i), *byte)?;
+    cpu.probe(linear, value.len() as u32, true)?;
+    for (i, (byte, mask)) in value.iter().zip(mask).enumerate() {
+        if mask & 0x80 != 0 {
+            cpu.store(linear.wrapping_add(i as u64) & cpu.address_mask, *byte)?;
+        }
     }
     Ok(())
 }
