@@ -3,21 +3,31 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use wasm_sandbox::{MachineSnapshot, SandboxConfig, Trust};
+use wasm_sandbox::{EngineKind, MachineSnapshot, SandboxConfig, Trust};
 
-use crate::arguments::{Arguments, MachineArguments};
+use crate::arguments::{Arguments, ClockArgument, MachineArguments};
 use crate::serve::TRANSPORT;
 use crate::{artifacts, prepare};
 
 /// A configuration that powers the machine on.
 pub fn config(arguments: &MachineArguments) -> Result<SandboxConfig> {
+    let (arch, engine) = (arguments.arch, arguments.engine);
+    ensure!(
+        arch.runs_on(engine),
+        "the CPU engine {engine} has no 64-bit mode: --arch {arch} needs --engine wx86"
+    );
     let (image, image_hash) = match &arguments.image {
-        Some(directory) => artifacts::image_from(directory)?,
-        None => artifacts::default_image()?,
+        Some(directory) => artifacts::image_from(directory, arch)?,
+        None => artifacts::default_image(arch)?,
     };
     let memory_limit_bytes = arguments.memory_limit_bytes();
+    ensure!(
+        arguments.clock == ClockArgument::Host || arguments.engine == EngineKind::Wx86,
+        "--clock virtual needs --engine wx86: {} does not count its instructions exactly",
+        arguments.engine
+    );
     Ok(SandboxConfig {
-        engine: artifacts::engine(arguments.engine)?,
+        engine: artifacts::engine(engine)?,
         image,
         memory_limit_bytes,
         process_limit: arguments.process_limit,
@@ -25,8 +35,9 @@ pub fn config(arguments: &MachineArguments) -> Result<SandboxConfig> {
         allow_read: existing(&arguments.allow_read, "--allow-read")?,
         allow_write: existing(&arguments.allow_write, "--allow-write")?,
         transport: TRANSPORT,
-        identity: artifacts::identity(arguments.engine, image_hash, memory_limit_bytes),
+        identity: artifacts::identity(engine, arch, image_hash, memory_limit_bytes),
         snapshot: None,
+        sources: arguments.sources(),
         kernel_log: arguments.verbose,
     })
 }

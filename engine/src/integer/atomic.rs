@@ -1,9 +1,9 @@
 //! Exchanges. There is one CPU, so nothing has to be done for LOCK.
 
-use iced_x86::{Code, Instruction, Mnemonic, Register};
+use iced_x86::{Code, Instruction, Mnemonic, OpKind, Register};
 
 use crate::operand::sign_extend;
-use crate::{Cpu, Fault, Handler, flag};
+use crate::{Cpu, Fault, Handler, Seg, flag};
 
 pub(super) fn handler(code: Code) -> Option<Handler> {
     Some(match code.mnemonic() {
@@ -44,11 +44,22 @@ fn xadd(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     })
 }
 
-/// The destination is written in any case, with what it held if the comparison fails.
+/// A destination in memory is written in any case, with what it held if the comparison fails; one of 32 bits in a
+/// register keeps its upper half then.
 fn cmpxchg(cpu: &mut Cpu, insn: &Instruction, accumulator: Register) -> Result<(), Fault> {
     let bytes = accumulator.size() as u32;
     let new = cpu.register(insn.op1_register());
     let expected = cpu.register(accumulator);
+    if insn.op0_kind() == OpKind::Register {
+        let old = cpu.register(insn.op0_register());
+        cpu.compare(sign_extend(expected, bytes), sign_extend(old, bytes), bytes);
+        if old == expected {
+            cpu.set_register(insn.op0_register(), new);
+        } else {
+            cpu.set_register(accumulator, old);
+        }
+        return Ok(());
+    }
     cpu.modify(insn, |cpu, old| {
         cpu.compare(sign_extend(expected, bytes), sign_extend(old, bytes), bytes);
         if old == expected {
@@ -83,10 +94,12 @@ fn cmpxchg8b(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
 fn cmpxchg16b(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let pair = |cpu: &Cpu, high, low| u128::from(cpu.register(high)) << 64 | u128::from(cpu.register(low));
     let (seg, offset) = cpu.effective_address(insn);
-    let linear = cpu.linear(seg, offset, 16, true)?;
-    if linear & 15 != 0 {
+    // Alignment comes before everything else.
+    let base = if matches!(seg, Seg::Fs | Seg::Gs) { cpu.segments[seg.index()].base } else { 0 };
+    if base.wrapping_add(offset) & 15 != 0 {
         return Err(Fault::GP0);
     }
+    let linear = cpu.linear(seg, offset, 16, true)?;
     let old: u128 = cpu.load_for_update(linear)?;
     let equal = old == pair(cpu, Register::RDX, Register::RAX);
     let new = if equal { pair(cpu, Register::RCX, Register::RBX) } else { old };

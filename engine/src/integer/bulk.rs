@@ -7,6 +7,33 @@
 
 use crate::{Cpu, Fault};
 
+/// Elements of a string that lie in one page, 4096 bytes at most.
+#[derive(Clone, Copy)]
+pub(super) struct Span {
+    /// Linear address of the one that comes first.
+    pub(super) first: u64,
+    /// How many.
+    pub(super) elements: u64,
+    /// Bytes of each.
+    pub(super) bytes: u32,
+    /// The others lie below the first one.
+    pub(super) down: bool,
+}
+
+impl Span {
+    /// Its RAM, from the lowest address on.
+    fn ram(&self, cpu: &mut Cpu, write: bool) -> Result<Option<*mut u8>, Fault> {
+        let bytes = u64::from(self.bytes);
+        let before = if self.down { self.elements.saturating_sub(1) * bytes } else { 0 };
+        cpu.ram_slice(self.first, before, self.elements * bytes, write)
+    }
+
+    /// Size in bytes.
+    fn length(&self) -> usize {
+        self.elements as usize * self.bytes as usize
+    }
+}
+
 /// Where a comparison ended.
 pub(super) struct Found {
     /// Elements that were compared.
@@ -51,24 +78,16 @@ macro_rules! by_size {
     };
 }
 
-/// Copies elements as MOVS does, one after the other upwards (downwards); the addresses are the lowest ones. False if
-/// it is not RAM.
+/// Copies elements as MOVS does, one after the other, as many as `to` has. False if it is not RAM.
 ///
 /// # Errors
-/// Those of a load from `from` or a store to `to`; nothing has been copied then.
-pub(super) fn copy(
-    cpu: &mut Cpu,
-    from: u64,
-    to: u64,
-    elements: u64,
-    bytes: u32,
-    down: bool,
-) -> Result<bool, Fault> {
-    let length = elements * u64::from(bytes);
-    let Some(source) = cpu.ram_slice(from, length, false)? else { return Ok(false) };
-    let Some(target) = cpu.ram_slice(to, length, true)? else { return Ok(false) };
+/// Those of a load or store; nothing has been copied then.
+pub(super) fn copy(cpu: &mut Cpu, from: Span, to: Span) -> Result<bool, Fault> {
+    let Span { elements, bytes, down, .. } = to;
+    let length = to.length();
+    let Some(source) = Span { elements, ..from }.ram(cpu, false)? else { return Ok(false) };
+    let Some(target) = to.ram(cpu, true)? else { return Ok(false) };
     let source = source.cast_const();
-    let length = length as usize;
     let ahead = (target as usize).wrapping_sub(source as usize);
     let behind = (source as usize).wrapping_sub(target as usize);
     // SAFETY: both slices are `length` bytes of RAM.
@@ -108,15 +127,16 @@ unsafe fn copy_each<T: Element>(source: *const u8, target: *mut u8, elements: us
 ///
 /// # Errors
 /// Those of a store; nothing has been written then.
-pub(super) fn fill(cpu: &mut Cpu, to: u64, elements: u64, bytes: u32, value: u64) -> Result<bool, Fault> {
-    let length = elements * u64::from(bytes);
-    let Some(target) = cpu.ram_slice(to, length, true)? else { return Ok(false) };
+pub(super) fn fill(cpu: &mut Cpu, to: Span, value: u64) -> Result<bool, Fault> {
+    let Span { elements, bytes, .. } = to;
+    let length = to.length();
+    let Some(target) = to.ram(cpu, true)? else { return Ok(false) };
     let byte = value as u8;
     let repeated = u64::from(byte).wrapping_mul(0x0101_0101_0101_0101) & crate::operand::mask(bytes);
     // SAFETY: the slice is `length` bytes of RAM.
     unsafe {
         if value == repeated {
-            target.write_bytes(byte, length as usize);
+            target.write_bytes(byte, length);
         } else {
             by_size!(bytes, fill_each(target, elements as usize, value));
         }
@@ -133,24 +153,20 @@ unsafe fn fill_each<T: Element>(target: *mut u8, elements: usize, value: u64) {
     }
 }
 
-/// Compares elements until a pair is equal (`until_equal`) or differs; the addresses are the lowest ones. `None` if it
-/// is not RAM.
+/// Compares elements until a pair is equal (`until_equal`) or differs, as many as `first` has. `None` if it is not RAM.
 ///
 /// # Errors
 /// Those of the loads.
 pub(super) fn compare(
     cpu: &mut Cpu,
-    first: u64,
-    second: u64,
-    elements: u64,
-    bytes: u32,
-    down: bool,
+    first: Span,
+    second: Span,
     until_equal: bool,
 ) -> Result<Option<Found>, Fault> {
-    let length = elements * u64::from(bytes);
-    let Some(a) = cpu.ram_slice(first, length, false)? else { return Ok(None) };
-    let Some(b) = cpu.ram_slice(second, length, false)? else { return Ok(None) };
-    // SAFETY: both slices are `length` bytes of RAM.
+    let Span { elements, bytes, down, .. } = first;
+    let Some(b) = Span { elements, ..second }.ram(cpu, false)? else { return Ok(None) };
+    let Some(a) = first.ram(cpu, false)? else { return Ok(None) };
+    // SAFETY: both slices are that many elements of RAM.
     Ok(unsafe { by_size!(bytes, compare_each(a, b, elements as usize, down, until_equal)) })
 }
 
@@ -181,16 +197,9 @@ unsafe fn compare_each<T: Element>(
 ///
 /// # Errors
 /// Those of a load.
-pub(super) fn scan(
-    cpu: &mut Cpu,
-    at: u64,
-    elements: u64,
-    bytes: u32,
-    wanted: u64,
-    down: bool,
-    until_equal: bool,
-) -> Result<Option<Found>, Fault> {
-    let Some(slice) = cpu.ram_slice(at, elements * u64::from(bytes), false)? else { return Ok(None) };
+pub(super) fn scan(cpu: &mut Cpu, at: Span, wanted: u64, until_equal: bool) -> Result<Option<Found>, Fault> {
+    let Span { elements, bytes, down, .. } = at;
+    let Some(slice) = at.ram(cpu, false)? else { return Ok(None) };
     // SAFETY: the slice is that many elements of RAM.
     Ok(unsafe { by_size!(bytes, scan_each(slice, elements as usize, wanted, down, until_equal)) })
 }

@@ -1,9 +1,9 @@
 //! Moves, extensions, addresses, conditions, hints.
 
-use iced_x86::{Code, Instruction, Mnemonic, Register};
+use iced_x86::{Code, Instruction, Mnemonic, OpKind, Register};
 
 use super::nothing;
-use crate::operand::{mask, sign_extend};
+use crate::operand::{mask, memory_segment, sign_extend};
 use crate::{Cpu, Fault, Handler};
 
 pub(super) fn handler(code: Code) -> Option<Handler> {
@@ -12,6 +12,7 @@ pub(super) fn handler(code: Code) -> Option<Handler> {
     }
     Some(match code.mnemonic() {
         Mnemonic::Movzx | Mnemonic::Movnti => mov,
+        Mnemonic::Movsxd if code == Code::Movsxd_r16_rm16 => movsxd16,
         Mnemonic::Movsx | Mnemonic::Movsxd => movsx,
         Mnemonic::Movbe => movbe,
         Mnemonic::Lea => lea,
@@ -55,6 +56,7 @@ pub(super) fn handler(code: Code) -> Option<Handler> {
         | Mnemonic::Seto
         | Mnemonic::Setp
         | Mnemonic::Sets => setcc,
+        Mnemonic::Reservednop if is_prefetch(code) => prefetch,
         Mnemonic::Nop
         | Mnemonic::Reservednop
         | Mnemonic::Pause
@@ -113,6 +115,17 @@ fn movsx(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     cpu.set_operand(insn, 0, value as u64)
 }
 
+/// MOVSXD to 16 bits extends nothing; from memory silicon reads 32 bits all the same.
+fn movsxd16(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    if insn.op1_kind() == OpKind::Register {
+        return mov(cpu, insn);
+    }
+    let (seg, offset) = cpu.effective_address(insn);
+    let value: u32 = cpu.read(seg, offset)?;
+    cpu.set_register(insn.op0_register(), u64::from(value));
+    Ok(())
+}
+
 fn movbe(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let bits = cpu.operand_bytes(insn, 0) * 8;
     let value = cpu.operand(insn, 1)?;
@@ -128,7 +141,7 @@ fn lea(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
 fn xlat(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let table = insn.memory_base();
     let offset = cpu.register(table).wrapping_add(cpu.register(Register::AL)) & mask(table.size() as u32);
-    let value: u8 = cpu.read(crate::operand::segment_of(insn.memory_segment()), offset)?;
+    let value: u8 = cpu.read(memory_segment(insn, cpu.mode.is_long()), offset)?;
     cpu.set_register(Register::AL, u64::from(value));
     Ok(())
 }
@@ -178,6 +191,19 @@ fn cmov(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
 fn setcc(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let value = u64::from(condition(cpu, insn));
     cpu.set_operand(insn, 0, value)
+}
+
+/// Whether this is 0F 0D.
+fn is_prefetch(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Reservednop_rm16_r16_0F0D | Code::Reservednop_rm32_r32_0F0D | Code::Reservednop_rm64_r64_0F0D
+    )
+}
+
+/// PREFETCH of memory does nothing, that of a register is invalid.
+fn prefetch(_: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    if insn.op0_kind() == OpKind::Register { Err(Fault::UD) } else { Ok(()) }
 }
 
 /// There are no caches; the address is checked.

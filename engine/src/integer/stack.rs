@@ -125,15 +125,12 @@ fn pusha(cpu: &mut Cpu, bytes: u32) -> Result<(), Fault> {
     Ok(())
 }
 
+/// A fault on the way leaves the registers that were already loaded, as on silicon: the stack pointer has not moved.
 fn popa(cpu: &mut Cpu, bytes: u32) -> Result<(), Fault> {
-    let step = u64::from(bytes);
-    let mut values = [0; 8];
     let mut top = cpu.regs[RSP];
-    for value in values.iter_mut().rev() {
-        *value = cpu.load_from_stack(top, bytes)?;
-        top = top.wrapping_add(step);
-    }
-    for (number, value) in values.into_iter().enumerate() {
+    for number in (0..8).rev() {
+        let value = cpu.load_from_stack(top, bytes)?;
+        top = top.wrapping_add(u64::from(bytes));
         if number != RSP
             && let Some(register) = cpu.regs.get_mut(number)
         {
@@ -183,7 +180,7 @@ fn enter(cpu: &mut Cpu, insn: &Instruction, bytes: u32) -> Result<(), Fault> {
     top = top.wrapping_sub(room);
     // The new top has to be writable, though nothing is written there.
     let linear = cpu.linear(Seg::Ss, top & cpu.stack_mask(), step, true)?;
-    cpu.probe(linear, bytes, true)?;
+    cpu.load_to_write(linear, bytes)?;
     cpu.set_stack_pointer(top);
     set_frame_pointer(cpu, new_frame, bytes);
     Ok(())

@@ -6,8 +6,8 @@
 
 use iced_x86::{Code, Instruction, OpKind, Register};
 
-use super::bulk;
-use crate::operand::{mask, segment_of, sign_extend};
+use super::bulk::{self, Span};
+use crate::operand::{mask, memory_segment, sign_extend};
 use crate::{Cpu, Fault, Handler, Seg, flag};
 
 pub(super) fn handler(code: Code) -> Option<Handler> {
@@ -69,7 +69,7 @@ impl Strings {
             bytes,
             mask: mask(address_bytes),
             down: cpu.system_flags & flag::DF != 0,
-            source: segment_of(insn.memory_segment()),
+            source: memory_segment(insn, cpu.mode.is_long()),
             repeats: insn.has_rep_prefix() || insn.has_repne_prefix(),
         }
     }
@@ -113,23 +113,15 @@ impl Strings {
         cpu.store_sized(linear, value, self.bytes)
     }
 
-    /// RAM from the element at a pointer onwards (downwards): the lowest address, and how many elements lie in one
-    /// page, `most` at most. `None` if only the slow way will do.
-    fn slice(
-        &self,
-        cpu: &mut Cpu,
-        seg: Seg,
-        register: usize,
-        most: u64,
-        write: bool,
-    ) -> Result<Option<(u64, u64)>, Fault> {
-        let _ = write;
+    /// The elements from a pointer onwards (downwards) that lie in one page, `most` at most. `None` if only the slow way
+    /// will do.
+    fn span(&self, cpu: &Cpu, seg: Seg, register: usize, most: u64, write: bool) -> Option<Span> {
         let bytes = u64::from(self.bytes);
         let offset = self.get(cpu, register);
-        let Ok(linear) = cpu.linear(seg, offset, bytes, write) else { return Ok(None) };
+        let linear = cpu.linear(seg, offset, bytes, write).ok()?;
         let in_page = linear & 0xFFF;
         if in_page + bytes > 0x1000 {
-            return Ok(None);
+            return None;
         }
         let (room, until_wrap) = if self.down {
             (in_page / bytes + 1, offset / bytes + 1)
@@ -138,15 +130,16 @@ impl Strings {
         };
         let elements = room.min(until_wrap).min(most);
         if elements == 0 {
-            return Ok(None);
+            return None;
         }
         let before = if self.down { (elements - 1).wrapping_mul(bytes) } else { 0 };
         let lowest = offset.wrapping_sub(before);
-        Ok(cpu.linear(seg, lowest, elements * bytes, write).ok().map(|linear| (linear, elements)))
+        cpu.linear(seg, lowest, elements * bytes, write).ok()?;
+        Some(Span { first: linear, elements, bytes: self.bytes, down: self.down })
     }
 
-    /// Repeats `single` and `bulk` until the counter is used up. Both are told how many elements are left; `single`
-    /// does one; `bulk` returns how many it did, 0 if it could not. True ends the loop.
+    /// Repeats `bulk` and `single` until the counter is used up or one of them returns true. `single` does one element,
+    /// `bulk` as many as it can but at most what it is told; it returns `None` if it can do none.
     #[inline]
     fn run(
         &self,
@@ -159,7 +152,7 @@ impl Strings {
             return Ok(());
         }
         // A debugger sees every element.
-        let one_by_one = cpu.system_flags & flag::TF != 0;
+        let one_by_one = cpu.system_flags & flag::TF != 0 || cpu.has_breakpoints();
         let first = self.get(cpu, RCX);
         let most = (MOST_BYTES / u64::from(self.bytes)).min(first);
         let mut singles = if one_by_one { 1 } else { MOST_SINGLE };
@@ -203,17 +196,16 @@ fn movs(cpu: &mut Cpu, insn: &Instruction, bytes: u32) -> Result<(), Fault> {
             Ok(false)
         },
         |cpu, most| {
-            let Some((_, most)) = strings.slice(cpu, strings.source, RSI, most, false)? else {
+            let Some(from) = strings.span(cpu, strings.source, RSI, most, false) else {
                 return Ok(None);
             };
-            let Some((to, elements)) = strings.slice(cpu, Seg::Es, RDI, most, true)? else { return Ok(None) };
-            let Some((from, elements)) = strings.slice(cpu, strings.source, RSI, elements, false)? else {
+            let Some(to) = strings.span(cpu, Seg::Es, RDI, from.elements, true) else {
                 return Ok(None);
             };
-            if !bulk::copy(cpu, from, to, elements, bytes, strings.down)? {
+            if !bulk::copy(cpu, from, to)? {
                 return Ok(None);
             }
-            done(cpu, elements);
+            done(cpu, to.elements);
             Ok(Some(false))
         },
     )
@@ -234,11 +226,11 @@ fn stos(cpu: &mut Cpu, insn: &Instruction, bytes: u32) -> Result<(), Fault> {
             Ok(false)
         },
         |cpu, most| {
-            let Some((to, elements)) = strings.slice(cpu, Seg::Es, RDI, most, true)? else { return Ok(None) };
-            if !bulk::fill(cpu, to, elements, bytes, value)? {
+            let Some(to) = strings.span(cpu, Seg::Es, RDI, most, true) else { return Ok(None) };
+            if !bulk::fill(cpu, to, value)? {
                 return Ok(None);
             }
-            done(cpu, elements);
+            done(cpu, to.elements);
             Ok(Some(false))
         },
     )
@@ -259,7 +251,8 @@ fn lods(cpu: &mut Cpu, insn: &Instruction, accumulator: Register) -> Result<(), 
     )
 }
 
-/// The flags are set by the last comparison only; until then they are those before the instruction.
+/// The flags are those of the last comparison, even if a fault comes after it. The second string is read first, as
+/// on silicon.
 fn cmps(cpu: &mut Cpu, insn: &Instruction, bytes: u32) -> Result<(), Fault> {
     let strings = Strings::new(cpu, insn, bytes);
     let until_equal = insn.has_repne_prefix();
@@ -267,30 +260,22 @@ fn cmps(cpu: &mut Cpu, insn: &Instruction, bytes: u32) -> Result<(), Fault> {
         strings.advance(cpu, RSI, elements);
         strings.advance(cpu, RDI, elements);
         strings.count(cpu, elements);
-        let ends = !strings.repeats || strings.get(cpu, RCX) == 0 || (a == b) == until_equal;
-        if ends {
-            cpu.compare(sign_extend(a, bytes), sign_extend(b, bytes), bytes);
-        }
-        ends
+        cpu.compare(sign_extend(a, bytes), sign_extend(b, bytes), bytes);
+        strings.get(cpu, RCX) == 0 || (a == b) == until_equal
     };
     strings.run(
         cpu,
         |cpu| {
-            let a = strings.read(cpu, strings.source, RSI)?;
             let b = strings.read(cpu, Seg::Es, RDI)?;
+            let a = strings.read(cpu, strings.source, RSI)?;
             Ok(finish(cpu, 1, a, b))
         },
         |cpu, most| {
-            let Some((_, most)) = strings.slice(cpu, strings.source, RSI, most, false)? else {
+            let Some(second) = strings.span(cpu, Seg::Es, RDI, most, false) else { return Ok(None) };
+            let Some(first) = strings.span(cpu, strings.source, RSI, second.elements, false) else {
                 return Ok(None);
             };
-            let Some((second, elements)) = strings.slice(cpu, Seg::Es, RDI, most, false)? else {
-                return Ok(None);
-            };
-            let Some((first, elements)) = strings.slice(cpu, strings.source, RSI, elements, false)? else {
-                return Ok(None);
-            };
-            let found = bulk::compare(cpu, first, second, elements, bytes, strings.down, until_equal)?;
+            let found = bulk::compare(cpu, first, second, until_equal)?;
             Ok(found.map(|found| finish(cpu, found.elements, found.a, found.b)))
         },
     )
@@ -303,11 +288,8 @@ fn scas(cpu: &mut Cpu, insn: &Instruction, bytes: u32) -> Result<(), Fault> {
     let finish = |cpu: &mut Cpu, elements, value| {
         strings.advance(cpu, RDI, elements);
         strings.count(cpu, elements);
-        let ends = !strings.repeats || strings.get(cpu, RCX) == 0 || (wanted == value) == until_equal;
-        if ends {
-            cpu.compare(sign_extend(wanted, bytes), sign_extend(value, bytes), bytes);
-        }
-        ends
+        cpu.compare(sign_extend(wanted, bytes), sign_extend(value, bytes), bytes);
+        strings.get(cpu, RCX) == 0 || (wanted == value) == until_equal
     };
     strings.run(
         cpu,
@@ -316,10 +298,10 @@ fn scas(cpu: &mut Cpu, insn: &Instruction, bytes: u32) -> Result<(), Fault> {
             Ok(finish(cpu, 1, value))
         },
         |cpu, most| {
-            let Some((at, elements)) = strings.slice(cpu, Seg::Es, RDI, most, false)? else {
+            let Some(at) = strings.span(cpu, Seg::Es, RDI, most, false) else {
                 return Ok(None);
             };
-            let found = bulk::scan(cpu, at, elements, bytes, wanted, strings.down, until_equal)?;
+            let found = bulk::scan(cpu, at, wanted, until_equal)?;
             Ok(found.map(|found| finish(cpu, found.elements, found.b)))
         },
     )

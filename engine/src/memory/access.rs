@@ -4,6 +4,7 @@
 
 use super::{Access, Entry, PAGE, PAGE_MASK};
 use crate::segment::{Seg, Segment};
+use crate::state::cr0;
 use crate::{Cpu, Fault, flag, host};
 
 /// What can be loaded and stored: 1, 2, 4, 8 or 16 bytes, little endian.
@@ -117,6 +118,9 @@ impl Cpu {
             value |= self.physical_read(physical, part) << (done * 8);
             done += part;
         }
+        if self.memory.is_checked() {
+            self.note_data_access(linear, u64::from(bytes), false);
+        }
         Ok(value)
     }
 
@@ -125,7 +129,11 @@ impl Cpu {
     pub(crate) fn store_slow(&mut self, linear: u64, value: u128, bytes: u32) -> Result<(), Fault> {
         self.check_alignment(linear, bytes)?;
         let user = self.memory.is_user();
-        self.store_as(linear, value, bytes, user)
+        self.store_as(linear, value, bytes, user)?;
+        if self.memory.is_checked() {
+            self.note_data_access(linear, u64::from(bytes), true);
+        }
+        Ok(())
     }
 
     fn store_as(&mut self, linear: u64, value: u128, bytes: u32, user: bool) -> Result<(), Fault> {
@@ -206,23 +214,25 @@ impl Cpu {
         Ok(Some((unsafe { self.memory.ram().add(physical as usize) }, length)))
     }
 
-    /// The RAM behind `bytes` bytes within a page; `None` for memory-mapped devices, and if every access has to be looked
-    /// at. After a write the caller has nothing to do.
+    /// The RAM from `before` bytes below `linear` on, `bytes` bytes, which have to lie in one page; `None` for
+    /// memory-mapped devices, and if every access has to be looked at. After a write the caller has nothing to do.
     ///
     /// # Errors
-    /// As an access.
+    /// As an access to `linear`.
     pub(crate) fn ram_slice(
         &mut self,
         linear: u64,
+        before: u64,
         bytes: u64,
         write: bool,
     ) -> Result<Option<*mut u8>, Fault> {
-        if self.memory.is_checked() || (linear & PAGE_MASK) + bytes > PAGE {
+        let in_page = linear & PAGE_MASK;
+        if self.memory.is_checked() || in_page < before || in_page - before + bytes > PAGE {
             return Ok(None);
         }
         let access = if write { Access::Write } else { Access::Read };
         let user = self.memory.is_user();
-        let physical = self.translate(linear, access, user)?;
+        let physical = self.translate(linear, access, user)?.wrapping_sub(before);
         if physical.saturating_add(bytes) > self.memory.ram_bytes() {
             return Ok(None);
         }
@@ -235,8 +245,9 @@ impl Cpu {
 
     fn check_alignment(&mut self, linear: u64, bytes: u32) -> Result<(), Fault> {
         if self.memory.is_checked() {
-            let misaligned = linear & u64::from(bytes - 1) & 7 != 0;
-            if misaligned && self.cpl == 3 && self.system_flags & flag::AC != 0 {
+            let misaligned = linear & u64::from(bytes - 1) != 0;
+            let enabled = self.cr0 & cr0::AM != 0 && self.system_flags & flag::AC != 0;
+            if misaligned && self.cpl == 3 && enabled {
                 return Err(Fault::AC0);
             }
         }

@@ -14,6 +14,11 @@ pub(super) fn handler(code: Code) -> Option<Handler> {
             cpu.set_operand(insn, 0, cpu.mxcsr.into())
         },
         Prefetchnta_m8 | Prefetcht0_m8 | Prefetcht1_m8 | Prefetcht2_m8 => nothing,
+        // Faults as a load does.
+        Clflush_m8 => |cpu, insn| {
+            let (seg, offset) = cpu.effective_address(insn);
+            cpu.read::<u8>(seg, offset).map(drop)
+        },
         Lfence | Lfence_E9 | Lfence_EA | Lfence_EB | Lfence_EC | Lfence_ED | Lfence_EE | Lfence_EF => nothing,
         Mfence | Mfence_F1 | Mfence_F2 | Mfence_F3 | Mfence_F4 | Mfence_F5 | Mfence_F6 | Mfence_F7 => nothing,
         Sfence | Sfence_F9 | Sfence_FA | Sfence_FB | Sfence_FC | Sfence_FD | Sfence_FE | Sfence_FF => nothing,

@@ -2,7 +2,7 @@
 
 use iced_x86::Code;
 
-use super::lanes::{each, narrow, neighbours, pairs, unary};
+use super::lanes::{each, narrow, neighbours, pairs, saturated, unary};
 use super::{mm, xmm};
 use crate::Handler;
 
@@ -35,6 +35,7 @@ pub(super) fn handler(code: Code) -> Option<Handler> {
         .or_else(|| compare(code))
         .or_else(|| logic(code))
         .or_else(|| horizontal(code))
+        .or_else(|| packs(code))
         .or_else(|| sse4(code))
 }
 
@@ -138,10 +139,21 @@ fn horizontal(code: Code) -> Option<Handler> {
         Phsubd_mm_mmm64 Phsubd_xmm_xmmm128 i32, i32, neighbours(i32::wrapping_sub);
         Phsubsw_mm_mmm64 Phsubsw_xmm_xmmm128 i16, i16, neighbours(i16::saturating_sub);
         Psadbw_mm_mmm64 Psadbw_xmm_xmmm128 u8, u64, absolute_differences;
-        Packsswb_mm_mmm64 Packsswb_xmm_xmmm128 i16, i8, narrow(|x: i16| x.clamp(-0x80, 0x7F) as i8);
-        Packssdw_mm_mmm64 Packssdw_xmm_xmmm128 i32, i16, narrow(|x: i32| x.clamp(-0x8000, 0x7FFF) as i16);
-        Packuswb_mm_mmm64 Packuswb_xmm_xmmm128 i16, u8, narrow(|x: i16| x.clamp(0, 0xFF) as u8);
     }
+}
+
+fn packs(code: Code) -> Option<Handler> {
+    use Code::*;
+    Some(match code {
+        Packsswb_mm_mmm64 => mm!(i16, i8, narrow(|x: i16| x.clamp(-0x80, 0x7F) as i8)),
+        Packssdw_mm_mmm64 => mm!(i32, i16, narrow(|x: i32| x.clamp(-0x8000, 0x7FFF) as i16)),
+        Packuswb_mm_mmm64 => mm!(i16, u8, narrow(|x: i16| x.clamp(0, 0xFF) as u8)),
+        Packsswb_xmm_xmmm128 => xmm!(i16, i8, saturated::words_to_i8),
+        Packssdw_xmm_xmmm128 => xmm!(i32, i16, saturated::dwords_to_i16),
+        Packuswb_xmm_xmmm128 => xmm!(i16, u8, saturated::words_to_u8),
+        Packusdw_xmm_xmmm128 => xmm!(i32, u16, saturated::dwords_to_u16),
+        _ => return None,
+    })
 }
 
 /// The smallest word and where it is (PHMINPOSUW).
@@ -174,7 +186,6 @@ fn sse4(code: Code) -> Option<Handler> {
         Pmulld_xmm_xmmm128 i32, i32, each(i32::wrapping_mul);
         Pcmpeqq_xmm_xmmm128 u64, u64, when!(u64, u64::eq);
         Pcmpgtq_xmm_xmmm128 i64, i64, when!(i64, i64::gt);
-        Packusdw_xmm_xmmm128 i32, u16, narrow(|x: i32| x.clamp(0, 0xFFFF) as u16);
         Pminsb_xmm_xmmm128 i8, i8, each(|a: i8, b: i8| a.min(b));
         Pminsd_xmm_xmmm128 i32, i32, each(|a: i32, b: i32| a.min(b));
         Pminuw_xmm_xmmm128 u16, u16, each(|a: u16, b: u16| a.min(b));

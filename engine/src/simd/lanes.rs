@@ -190,6 +190,54 @@ pub(super) fn interleave_high<T: Copy, const N: usize>(a: [T; N], b: [T; N]) -> 
     from_fn(|i| if i % 2 == 0 { a[N / 2 + i / 2] } else { b[N / 2 + i / 2] })
 }
 
+/// Lanes of half the width, saturated; LLVM does not find these instructions by itself.
+#[cfg(target_arch = "wasm32")]
+pub(super) mod saturated {
+    use std::arch::wasm32 as target;
+
+    use super::{Lanes, V};
+
+    #[inline(always)]
+    pub(in crate::simd) fn words_to_i8(a: [i16; 8], b: [i16; 8]) -> [i8; 16] {
+        V(target::i8x16_narrow_i16x8(a.pack().0, b.pack().0)).lanes()
+    }
+    #[inline(always)]
+    pub(in crate::simd) fn words_to_u8(a: [i16; 8], b: [i16; 8]) -> [u8; 16] {
+        V(target::u8x16_narrow_i16x8(a.pack().0, b.pack().0)).lanes()
+    }
+    #[inline(always)]
+    pub(in crate::simd) fn dwords_to_i16(a: [i32; 4], b: [i32; 4]) -> [i16; 8] {
+        V(target::i16x8_narrow_i32x4(a.pack().0, b.pack().0)).lanes()
+    }
+    #[inline(always)]
+    pub(in crate::simd) fn dwords_to_u16(a: [i32; 4], b: [i32; 4]) -> [u16; 8] {
+        V(target::u16x8_narrow_i32x4(a.pack().0, b.pack().0)).lanes()
+    }
+}
+
+/// Lanes of half the width, saturated.
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) mod saturated {
+    use super::narrow;
+
+    #[inline(always)]
+    pub(in crate::simd) fn words_to_i8(a: [i16; 8], b: [i16; 8]) -> [i8; 16] {
+        narrow(|x: i16| x.clamp(-0x80, 0x7F) as i8)(a, b)
+    }
+    #[inline(always)]
+    pub(in crate::simd) fn words_to_u8(a: [i16; 8], b: [i16; 8]) -> [u8; 16] {
+        narrow(|x: i16| x.clamp(0, 0xFF) as u8)(a, b)
+    }
+    #[inline(always)]
+    pub(in crate::simd) fn dwords_to_i16(a: [i32; 4], b: [i32; 4]) -> [i16; 8] {
+        narrow(|x: i32| x.clamp(-0x8000, 0x7FFF) as i16)(a, b)
+    }
+    #[inline(always)]
+    pub(in crate::simd) fn dwords_to_u16(a: [i32; 4], b: [i32; 4]) -> [u16; 8] {
+        narrow(|x: i32| x.clamp(0, 0xFFFF) as u16)(a, b)
+    }
+}
+
 /// Bytes of `bytes` by index; an index above 15 gives 0.
 #[cfg(target_arch = "wasm32")]
 #[inline(always)]

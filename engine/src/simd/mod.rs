@@ -1,13 +1,16 @@
 //! MMX, SSE, SSE2, SSE3, SSSE3, SSE4.1, SSE4.2, AES, PCLMULQDQ and SHA instructions.
 //!
 //! There is no VEX and no EVEX: instructions with these prefixes are #UD.
+//!
+//! Micro-operations may use [`float::fast`] (`double::<Add>(cpu, a, b)` is ADDSD on bits), [`float::compare`]
+//! (`flags_double` is UCOMISD) and [`lanes::V`], once [`Cpu::sse_ready`] has said yes.
 
 mod aes;
 mod control;
 mod extract;
-mod float;
+pub(crate) mod float;
 mod integer;
-mod lanes;
+pub(crate) mod lanes;
 mod mmx;
 mod moves;
 mod operands;
@@ -45,6 +48,21 @@ fn binary<A: Lanes, R: Lanes>(
 ) -> Result<(), Fault> {
     cpu.sse_ready()?;
     let source = cpu.source(insn)?;
+    let to = destination(insn);
+    let result = f(cpu.get_xmm(to).lanes(), source.lanes());
+    cpu.set_xmm(to, result.pack());
+    Ok(())
+}
+
+/// As [`binary`], with a source that may lie anywhere.
+#[inline(always)]
+fn binary_unaligned<A: Lanes, R: Lanes>(
+    cpu: &mut Cpu,
+    insn: &Instruction,
+    f: impl FnOnce(A, A) -> R,
+) -> Result<(), Fault> {
+    cpu.sse_ready()?;
+    let source = cpu.source_unaligned(insn)?;
     let to = destination(insn);
     let result = f(cpu.get_xmm(to).lanes(), source.lanes());
     cpu.set_xmm(to, result.pack());

@@ -5,7 +5,7 @@ use iced_x86::{Code, Instruction, OpKind};
 use super::lanes::{Lanes, V};
 use super::mmx;
 use super::operands::{destination, xmm_number};
-use crate::{Cpu, Fault, Handler};
+use crate::{Cpu, Fault, Handler, flag};
 
 pub(super) fn handler(code: Code) -> Option<Handler> {
     use Code::*;
@@ -235,13 +235,12 @@ fn masked_store_mmx(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     mmx::ready(cpu)?;
     let value = mmx::get(cpu, mmx::number(insn.op1_register())).to_le_bytes();
     let mask = mmx::get(cpu, mmx::number(insn.op2_register())).to_le_bytes();
-    store_selected(cpu, insn, &value, &mask)?;
+    // Also if the store faults.
     mmx::enter(cpu);
-    Ok(())
+    store_selected(cpu, insn, &value, &mask)
 }
 
-/// Writes the bytes whose mask has its highest bit set to DS:RDI. With an empty mask nothing is
-/// accessed, which is one of the behaviours the manual allows.
+/// Writes the bytes whose mask has its highest bit set to DS:RDI. All the bytes have to be writable.
 fn store_selected(cpu: &mut Cpu, insn: &Instruction, value: &[u8], mask: &[u8]) -> Result<(), Fault> {
     let seg = crate::operand::segment_of(insn.memory_segment());
     let width = match insn.op0_kind() {
@@ -249,15 +248,21 @@ fn store_selected(cpu: &mut Cpu, insn: &Instruction, value: &[u8], mask: &[u8]) 
         OpKind::MemorySegEDI => 4,
         _ => 8,
     };
-    let base = cpu.regs[7];
-    let selected = |i: usize| mask.get(i).is_some_and(|m| m & 0x80 != 0);
-    let at = |i: usize| base.wrapping_add(i as u64) & crate::operand::mask(width);
-    for i in (0..value.len()).filter(|&i| selected(i)) {
-        let linear = cpu.linear(seg, at(i), 1, true)?;
-        cpu.probe(linear, 1, true)?;
+    let base = cpu.regs[7] & crate::operand::mask(width);
+    let linear = cpu.linear(seg, base, 8, true)?;
+    let misaligned = linear & 7 != 0;
+    if misaligned && cpu.memory.is_checked() && cpu.cpl == 3 && cpu.system_flags & flag::AC != 0 {
+        return Err(Fault::AC0);
     }
-    for (i, byte) in value.iter().enumerate().filter(|&(i, _)| selected(i)) {
-        cpu.write(seg, at(i), *byte)?;
+    // In halves, as on silicon.
+    for half in (0..value.len() as u64).step_by(8) {
+        let linear = cpu.linear(seg, base.wrapping_add(half), 8, true)?;
+        cpu.probe(linear, 8, true)?;
+    }
+    for (i, (byte, mask)) in value.iter().zip(mask).enumerate() {
+        if mask & 0x80 != 0 {
+            cpu.store(linear.wrapping_add(i as u64) & cpu.address_mask, *byte)?;
+        }
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use iced_x86::{Instruction, OpKind, Register};
 
 use super::lanes::V;
 use crate::state::{cr0, cr4};
-use crate::{Cpu, Fault};
+use crate::{Cpu, Fault, Seg};
 
 /// Number of an XMM register.
 #[inline(always)]
@@ -21,7 +21,7 @@ pub(super) fn destination(insn: &Instruction) -> usize {
 impl Cpu {
     /// #UD and #NM of every SSE instruction (SDM vol. 3, 13.1).
     #[inline(always)]
-    pub(super) fn sse_ready(&self) -> Result<(), Fault> {
+    pub(crate) fn sse_ready(&self) -> Result<(), Fault> {
         if self.cr0 & (cr0::EM | cr0::TS) | !self.cr4 & cr4::OSFXSR != 0 {
             return self.sse_missing();
         }
@@ -35,12 +35,12 @@ impl Cpu {
     }
 
     #[inline(always)]
-    pub(super) fn get_xmm(&self, number: usize) -> V {
+    pub(crate) fn get_xmm(&self, number: usize) -> V {
         V::new(self.xmm[number & 15])
     }
 
     #[inline(always)]
-    pub(super) fn set_xmm(&mut self, number: usize, value: V) {
+    pub(crate) fn set_xmm(&mut self, number: usize, value: V) {
         self.xmm[number & 15] = value.bits();
     }
 
@@ -87,21 +87,22 @@ impl Cpu {
     #[inline(never)]
     pub(super) fn memory_aligned(&mut self, insn: &Instruction) -> Result<V, Fault> {
         let (seg, offset) = self.effective_address(insn);
-        let linear = self.linear(seg, offset, 16, false)?;
-        if linear & 15 != 0 {
-            return Err(Fault::GP0);
-        }
-        self.load(linear)
+        self.check_sixteen(seg, offset)?;
+        self.read(seg, offset)
     }
 
     /// Writes the memory operand, which has to be aligned to 16 bytes.
     #[inline(never)]
     pub(super) fn store_aligned(&mut self, insn: &Instruction, value: V) -> Result<(), Fault> {
         let (seg, offset) = self.effective_address(insn);
-        let linear = self.linear(seg, offset, 16, true)?;
-        if linear & 15 != 0 {
-            return Err(Fault::GP0);
-        }
-        self.store(linear, value)
+        self.check_sixteen(seg, offset)?;
+        self.write(seg, offset, value)
+    }
+
+    /// Alignment comes before everything else that may be wrong with an address.
+    fn check_sixteen(&self, seg: Seg, offset: u64) -> Result<(), Fault> {
+        let has_base = !self.mode.is_long() || matches!(seg, Seg::Fs | Seg::Gs);
+        let base = if has_base { self.segments[seg.index()].base } else { 0 };
+        if base.wrapping_add(offset) & 15 != 0 { Err(Fault::GP0) } else { Ok(()) }
     }
 }

@@ -1,10 +1,11 @@
 //! SHA-1 and SHA-256 (SDM vol. 2, SHA1RNDS4 and following; FIPS 180-4).
+//!
+//! Memory operands need no alignment, as on AMD's processors.
 
 use iced_x86::Code;
 
 use super::lanes::Lanes;
 use super::operands::destination;
-use super::xmm;
 use crate::Handler;
 
 type Words = [u32; 4];
@@ -73,32 +74,39 @@ fn sha256_message2(a: Words, b: Words) -> Words {
     [w16, w17, w18, w19]
 }
 
+/// A handler of an operation on words.
+macro_rules! anywhere {
+    ($f:expr) => {
+        |cpu, insn| super::binary_unaligned::<Words, Words>(cpu, insn, $f)
+    };
+}
+
 pub(super) fn handler(code: Code) -> Option<Handler> {
     use Code::*;
     Some(match code {
         Sha1rnds4_xmm_xmmm128_imm8 => |cpu, insn| {
             let function = insn.immediate8();
-            super::binary(cpu, insn, |a: Words, b| sha1_rounds(a, b, function))
+            super::binary_unaligned(cpu, insn, |a: Words, b| sha1_rounds(a, b, function))
         },
         Sha1nexte_xmm_xmmm128 => {
-            xmm!(u32, u32, |a, b| { [b[0], b[1], b[2], b[3].wrapping_add(a[3].rotate_left(30))] })
+            anywhere!(|a, b| { [b[0], b[1], b[2], b[3].wrapping_add(a[3].rotate_left(30))] })
         }
-        Sha1msg1_xmm_xmmm128 => xmm!(u32, u32, |a, b| [a[0] ^ b[2], a[1] ^ b[3], a[2] ^ a[0], a[3] ^ a[1]]),
-        Sha1msg2_xmm_xmmm128 => xmm!(u32, u32, sha1_message2),
+        Sha1msg1_xmm_xmmm128 => anywhere!(|a, b| [a[0] ^ b[2], a[1] ^ b[3], a[2] ^ a[0], a[3] ^ a[1]]),
+        Sha1msg2_xmm_xmmm128 => anywhere!(sha1_message2),
         Sha256rnds2_xmm_xmmm128 => |cpu, insn| {
             cpu.sse_ready()?;
-            let abef: Words = cpu.source(insn)?.lanes();
+            let abef: Words = cpu.source_unaligned(insn)?.lanes();
             let [w0, w1, ..]: Words = cpu.get_xmm(0).lanes();
             let to = destination(insn);
             let cdgh = cpu.get_xmm(to).lanes();
             cpu.set_xmm(to, sha256_rounds(cdgh, abef, [w0, w1]).pack());
             Ok(())
         },
-        Sha256msg1_xmm_xmmm128 => xmm!(u32, u32, |a, b| {
+        Sha256msg1_xmm_xmmm128 => anywhere!(|a, b| {
             let next = [a[1], a[2], a[3], b[0]];
             std::array::from_fn(|i| a[i].wrapping_add(small_sigma0(next[i])))
         }),
-        Sha256msg2_xmm_xmmm128 => xmm!(u32, u32, sha256_message2),
+        Sha256msg2_xmm_xmmm128 => anywhere!(sha256_message2),
         _ => return None,
     })
 }

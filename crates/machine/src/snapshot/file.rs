@@ -18,12 +18,15 @@ use wasm_sandbox_vcpu::{EngineKind, EngineSnapshot, EngineState, Extent, MemoryI
 
 use super::MachineSnapshot;
 use super::header::{HEADER_BYTES, Hash, Header};
+use crate::arch::Arch;
 
 /// What a snapshot belongs to: it can be continued only by the same engine, on the same image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SnapshotIdentity {
     /// The CPU engine.
     pub engine: EngineIdentity,
+    /// What the guest is made for.
+    pub arch: Arch,
     /// Hash of the image: kernel, agent and root disk.
     pub image: [u8; 32],
     /// RAM of the machine in bytes.
@@ -62,6 +65,14 @@ pub enum SnapshotError {
         /// The engine that is to go on from it.
         expected: EngineKind,
     },
+    /// It belongs to a guest of another architecture.
+    #[error("the snapshot belongs to a guest for {found}, not {expected}: use --arch {found}")]
+    Arch {
+        /// Its architecture.
+        found: Arch,
+        /// The architecture of the image that is to go on from it.
+        expected: Arch,
+    },
     /// It belongs to another version of the engine, or to another image.
     #[error("the snapshot belongs to another {0}: use the program and the image that made it")]
     Foreign(&'static str),
@@ -95,7 +106,7 @@ pub enum Trust {
 const ENGINE: (u32, u32) = (1, 2);
 const BOARD: (u32, u32) = (2, 2);
 const EXTENTS: (u32, u32) = (3, 1);
-const ATTACHMENT: (u32, u32) = (4, 1);
+const ATTACHMENT: (u32, u32) = (4, 2);
 
 /// Extents a reader takes: so many mappings a process may have (the default of `vm.max_map_count`).
 const LARGEST_EXTENTS: usize = 65_530;
@@ -168,6 +179,9 @@ impl MachineSnapshot {
         }
         if found.hash != expected.hash {
             return Err(SnapshotError::Foreign("CPU engine"));
+        }
+        if header.identity.arch != identity.arch {
+            return Err(SnapshotError::Arch { found: header.identity.arch, expected: identity.arch });
         }
         if header.identity.image != identity.image {
             return Err(SnapshotError::Foreign("image"));

@@ -12,6 +12,7 @@ use wasm_sandbox_vcpu::{EngineKind, PAGE};
 
 use super::file::hash;
 use super::{EngineIdentity, MachineSnapshot, SnapshotError, SnapshotIdentity, Trust};
+use crate::arch::Arch;
 use sample::*;
 
 #[test]
@@ -66,9 +67,9 @@ fn the_format_is_what_it_was() {
         postcard::from_bytes(&bytes[HEADER..HEADER + number(&bytes, SECTIONS_BYTES) as usize]).unwrap();
     let kinds: Vec<_> =
         sections.iter().map(|(kind, version, bytes)| (*kind, *version, bytes.len())).collect();
-    assert_eq!(kinds, [(1, 2, 44), (2, 2, 304), (3, 1, 16), (4, 1, 9)], "sections: kind, version, bytes");
+    assert_eq!(kinds, [(1, 2, 44), (2, 2, 304), (3, 1, 16), (4, 2, 9)], "sections: kind, version, bytes");
     let sum: String = hash(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    let expected = "18d99f86cd4f93cfbd8d67a4ad35c879029bf2e482b4a691a437dd740f2d34d7";
+    let expected = "46b00d21ea2aa40b6d40bc5ea17f13ca2a7900805e2b9eab24051f7e8fdf3ee2";
     assert_eq!((bytes.len(), sum.as_str()), (24_610, expected));
 }
 
@@ -147,10 +148,16 @@ fn each_kind_of_misfit_is_named() {
     );
     let error = error.err().unwrap().to_string();
     assert!(error.contains("--engine v86"), "{error}");
-    let mut unknown = good.clone();
-    unknown[ENGINE_NAME] ^= 1;
-    seal_header(&mut unknown);
-    assert!(matches!(refusal(&unknown, Trust::Foreign), SnapshotError::Foreign("CPU engine")));
+    let other = SnapshotIdentity { arch: Arch::X86_64, ..IDENTITY };
+    let error = MachineSnapshot::open(stored(&good).path(), other, Trust::Foreign).err().unwrap().to_string();
+    assert!(error.contains("--arch i686"), "{error}");
+    for (name, what) in [(ENGINE_NAME, "CPU engine"), (ARCH_NAME, "architecture")] {
+        let mut unknown = good.clone();
+        unknown[name] ^= 1;
+        seal_header(&mut unknown);
+        let refused = refusal(&unknown, Trust::Foreign);
+        assert!(matches!(refused, SnapshotError::Foreign(foreign) if foreign == what), "{refused}");
+    }
     let missing = MachineSnapshot::open("/nonexistent/snapshot".as_ref(), IDENTITY, Trust::Foreign).err();
     assert!(matches!(missing, Some(SnapshotError::Io(_))));
     let directory = MachineSnapshot::open("/tmp".as_ref(), IDENTITY, Trust::Foreign).err();

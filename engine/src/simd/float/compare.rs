@@ -5,6 +5,7 @@ use iced_x86::{Code, Instruction};
 use super::env::{Env, INVALID};
 use super::format::{Double, Format, Single, flushed, note_denormal};
 use super::lanewise::{packed, scalar};
+use crate::flags::{FlagsFrom, LazyFlags};
 use crate::simd::operands::destination;
 use crate::{Cpu, Fault, Handler, flag};
 
@@ -78,20 +79,26 @@ fn flags<F: Format>(cpu: &mut Cpu, a: u64, b: u64, signaling: bool) -> Result<()
         Order::Less => flag::CF,
         Order::Equal => flag::ZF,
     };
-    cpu.set_status_flags(flag::STATUS, value);
+    set_flags(cpu, value);
     Ok(())
+}
+
+/// Sets all status flags.
+#[inline(always)]
+fn set_flags(cpu: &mut Cpu, value: u32) {
+    cpu.lazy = LazyFlags { from: FlagsFrom::Bits, a: value.into(), b: 0, result: 0 };
 }
 
 /// EFLAGS of a comparison of two numbers that are plain or zero.
 #[inline(always)]
 fn ordinary_flags(cpu: &mut Cpu, less: bool, equal: bool) {
     let less = if less { flag::CF } else { 0 };
-    cpu.set_status_flags(flag::STATUS, less | if equal { flag::ZF } else { 0 });
+    set_flags(cpu, less | if equal { flag::ZF } else { 0 });
 }
 
 /// COMISD and UCOMISD.
 #[inline(always)]
-pub(in crate::simd) fn flags_double(cpu: &mut Cpu, a: u64, b: u64, signaling: bool) -> Result<(), Fault> {
+pub(crate) fn flags_double(cpu: &mut Cpu, a: u64, b: u64, signaling: bool) -> Result<(), Fault> {
     let simple = |x: u64| Double::is_plain(x) || Double::is_zero(x);
     if simple(a) && simple(b) {
         let (a, b) = (f64::from_bits(a), f64::from_bits(b));
@@ -103,7 +110,7 @@ pub(in crate::simd) fn flags_double(cpu: &mut Cpu, a: u64, b: u64, signaling: bo
 
 /// COMISS and UCOMISS.
 #[inline(always)]
-pub(in crate::simd) fn flags_single(cpu: &mut Cpu, a: u32, b: u32, signaling: bool) -> Result<(), Fault> {
+pub(crate) fn flags_single(cpu: &mut Cpu, a: u32, b: u32, signaling: bool) -> Result<(), Fault> {
     let simple = |x: u32| Single::is_plain(x.into()) || Single::is_zero(x.into());
     if simple(a) && simple(b) {
         let (a, b) = (f32::from_bits(a), f32::from_bits(b));

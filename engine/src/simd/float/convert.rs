@@ -2,10 +2,11 @@
 
 use iced_x86::{Code, Instruction};
 
-use super::env::{Env, PRECISION, Rounding, is_plain};
+use super::env::{Env, Rounding};
 use super::format::{Double, Format, Single};
 use super::integers::{from_integer, narrow, to_integer, to_integral, widen};
 use super::lanewise::{packed, scalar, scalar_source, set_scalar};
+use super::quick;
 use crate::simd::lanes::{HalfLanes, Lanes, V};
 use crate::simd::mmx;
 use crate::simd::operands::destination;
@@ -44,17 +45,9 @@ fn rounding(env: &Env, truncate: bool) -> Rounding {
 fn to_general<F: Format>(cpu: &mut Cpu, insn: &Instruction, bits: u32, truncate: bool) -> Result<(), Fault> {
     cpu.sse_ready()?;
     let x = scalar_source::<F>(cpu, insn)?;
-    if is_plain(cpu.mxcsr) && F::is_plain(x) {
-        let number = if F::BITS == 64 { f64::from_bits(x) } else { f64::from(f32::from_bits(x as u32)) };
-        let whole = if truncate { number.trunc() } else { number.round_ties_even() };
-        let limit = if bits == 32 { 2_147_483_648.0 } else { 9_223_372_036_854_775_808.0 };
-        if (-limit..limit).contains(&whole) {
-            if whole != number {
-                cpu.mxcsr |= PRECISION;
-            }
-            cpu.set_register(insn.op0_register(), whole as i64 as u64);
-            return Ok(());
-        }
+    if let Some([whole]) = quick::lanes(cpu, [x], |x| quick::to_integer::<F>(x, bits, truncate)) {
+        cpu.set_register(insn.op0_register(), whole as u64);
+        return Ok(());
     }
     let mut env = Env::new(cpu.mxcsr);
     let result = to_integer::<F>(x, bits, rounding(&env, truncate), &mut env);
@@ -83,13 +76,8 @@ fn single_to_double(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
 fn double_to_single(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     cpu.sse_ready()?;
     let x = cpu.source64(insn)?;
-    let wide = f64::from_bits(x);
-    let quick = wide as f32;
-    let result = if is_plain(cpu.mxcsr) && Double::is_plain(x) && Single::is_plain(quick.to_bits().into()) {
-        if f64::from(quick) != wide {
-            cpu.mxcsr |= PRECISION;
-        }
-        quick.to_bits().into()
+    let result = if let Some([result]) = quick::lanes(cpu, [x], quick::narrow) {
+        result.into()
     } else {
         let mut env = Env::new(cpu.mxcsr);
         let result = narrow(x, &mut env);
@@ -105,11 +93,12 @@ fn double_to_single(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
 fn whole<A: Lanes, R: Lanes>(
     cpu: &mut Cpu,
     insn: &Instruction,
+    quick: impl FnOnce(&mut Cpu, A) -> Option<R>,
     f: impl FnOnce(A, &mut Env) -> R,
 ) -> Result<(), Fault> {
     cpu.sse_ready()?;
     let source = cpu.source(insn)?;
-    finish(cpu, insn, source, f)
+    finish(cpu, insn, source, quick, f)
 }
 
 /// A conversion of the lower half of the source, or of 8 bytes of memory.
@@ -117,11 +106,12 @@ fn whole<A: Lanes, R: Lanes>(
 fn lower<A: Lanes, R: Lanes>(
     cpu: &mut Cpu,
     insn: &Instruction,
+    quick: impl FnOnce(&mut Cpu, A) -> Option<R>,
     f: impl FnOnce(A, &mut Env) -> R,
 ) -> Result<(), Fault> {
     cpu.sse_ready()?;
     let source = [cpu.source64(insn)?, 0].pack();
-    finish(cpu, insn, source, f)
+    finish(cpu, insn, source, quick, f)
 }
 
 #[inline(always)]
@@ -129,8 +119,13 @@ fn finish<A: Lanes, R: Lanes>(
     cpu: &mut Cpu,
     insn: &Instruction,
     source: V,
+    quick: impl FnOnce(&mut Cpu, A) -> Option<R>,
     f: impl FnOnce(A, &mut Env) -> R,
 ) -> Result<(), Fault> {
+    if let Some(result) = quick(cpu, source.lanes()) {
+        cpu.set_xmm(destination(insn), result.pack());
+        return Ok(());
+    }
     let mut env = Env::new(cpu.mxcsr);
     let result = f(source.lanes(), &mut env);
     env.commit(cpu)?;
@@ -138,10 +133,32 @@ fn finish<A: Lanes, R: Lanes>(
     Ok(())
 }
 
-/// Binary32 lanes to integers.
-fn singles_to_integers(x: [u32; 4], truncate: bool, env: &mut Env) -> [u32; 4] {
-    let rounding = rounding(env, truncate);
-    x.map(|lane| to_integer::<Single>(lane.into(), 32, rounding, env) as u32)
+/// CVTPS2DQ and CVTTPS2DQ.
+fn singles_to_integers(cpu: &mut Cpu, insn: &Instruction, truncate: bool) -> Result<(), Fault> {
+    let quick = |lane: u32| quick::to_integer::<Single>(lane.into(), 32, truncate);
+    whole(
+        cpu,
+        insn,
+        |cpu, x: [u32; 4]| quick::lanes(cpu, x, quick).map(|lanes| lanes.map(|lane| lane as u32)),
+        |x, env| {
+            let rounding = rounding(env, truncate);
+            x.map(|lane| to_integer::<Single>(lane.into(), 32, rounding, env) as u32)
+        },
+    )
+}
+
+/// CVTPD2DQ and CVTTPD2DQ.
+fn packed_doubles_to_integers(cpu: &mut Cpu, insn: &Instruction, truncate: bool) -> Result<(), Fault> {
+    let quick = |lane: u64| quick::to_integer::<Double>(lane, 32, truncate);
+    whole(
+        cpu,
+        insn,
+        |cpu, x: [u64; 2]| quick::lanes(cpu, x, quick).map(|[a, b]| [a as u32, b as u32, 0, 0]),
+        |x, env| {
+            let [a, b] = doubles_to_integers(x, truncate, env);
+            [a, b, 0, 0]
+        },
+    )
 }
 
 /// Binary64 lanes to 32-bit integers.
@@ -163,6 +180,8 @@ fn to_mmx(cpu: &mut Cpu, insn: &Instruction, double: bool, truncate: bool) -> Re
         let rounding = rounding(&env, truncate);
         low.map(|lane| to_integer::<Single>(lane.into(), 32, rounding, &mut env) as u32)
     };
+    // Also if there is an exception.
+    mmx::enter(cpu);
     env.commit(cpu)?;
     mmx::finish(cpu, insn, result.pack());
     Ok(())
@@ -171,9 +190,8 @@ fn to_mmx(cpu: &mut Cpu, insn: &Instruction, double: bool, truncate: bool) -> Re
 /// CVTPI2PS and CVTPI2PD.
 fn from_mmx(cpu: &mut Cpu, insn: &Instruction, double: bool) -> Result<(), Fault> {
     cpu.sse_ready()?;
-    let from_register = insn.op1_kind() == iced_x86::OpKind::Register;
-    // CVTPI2PD leaves the x87 state alone if its operand is in memory.
-    let uses_mmx = from_register || !double;
+    // With its operand in memory it leaves the x87 state alone.
+    let uses_mmx = insn.op1_kind() == iced_x86::OpKind::Register;
     if uses_mmx {
         mmx::ready(cpu)?;
     }
@@ -186,10 +204,11 @@ fn from_mmx(cpu: &mut Cpu, insn: &Instruction, double: bool) -> Result<(), Fault
         let low = source.map(|lane| from_integer::<Single>(lane.into(), &mut env) as u32);
         cpu.get_xmm(to).with_low(low.pack())
     };
-    env.commit(cpu)?;
     if uses_mmx {
+        // Also if there is an exception.
         mmx::enter(cpu);
     }
+    env.commit(cpu)?;
     cpu.set_xmm(to, result);
     Ok(())
 }
@@ -246,25 +265,38 @@ fn vectors(code: Code) -> Option<Handler> {
         Roundps_xmm_xmmm128_imm8 => round!(packed, Single),
         Roundpd_xmm_xmmm128_imm8 => round!(packed, Double),
         Cvtps2pd_xmm_xmmm64 => |cpu, insn| {
-            lower(cpu, insn, |x: [u32; 4], env| [widen(x[0].into(), env), widen(x[1].into(), env)])
+            lower(
+                cpu,
+                insn,
+                |cpu, x: [u32; 4]| quick::lanes(cpu, [x[0], x[1]], quick::widen),
+                |x, env| [widen(x[0].into(), env), widen(x[1].into(), env)],
+            )
         },
         Cvtpd2ps_xmm_xmmm128 => |cpu, insn| {
-            whole(cpu, insn, |x: [u64; 2], env| [narrow(x[0], env) as u32, narrow(x[1], env) as u32, 0, 0])
+            whole(
+                cpu,
+                insn,
+                |cpu, x: [u64; 2]| quick::lanes(cpu, x, quick::narrow).map(|[a, b]| [a, b, 0, 0]),
+                |x, env| [narrow(x[0], env) as u32, narrow(x[1], env) as u32, 0, 0],
+            )
         },
         Cvtdq2ps_xmm_xmmm128 => |cpu, insn| {
-            whole(cpu, insn, |x: [i32; 4], env| x.map(|lane| from_integer::<Single>(lane.into(), env) as u32))
+            whole(
+                cpu,
+                insn,
+                |cpu, x: [i32; 4]| quick::lanes(cpu, x, quick::single_from_integer),
+                |x, env| x.map(|lane| from_integer::<Single>(lane.into(), env) as u32),
+            )
         },
         Cvtdq2pd_xmm_xmmm64 => |cpu, insn| {
-            lower(cpu, insn, |x: [i32; 4], _| [f64::from(x[0]).to_bits(), f64::from(x[1]).to_bits()])
+            // Always exact.
+            let convert = |x: [i32; 4]| [f64::from(x[0]).to_bits(), f64::from(x[1]).to_bits()];
+            lower(cpu, insn, |_, x| Some(convert(x)), |x, _| convert(x))
         },
-        Cvtps2dq_xmm_xmmm128 => |cpu, insn| whole(cpu, insn, |x, env| singles_to_integers(x, false, env)),
-        Cvttps2dq_xmm_xmmm128 => |cpu, insn| whole(cpu, insn, |x, env| singles_to_integers(x, true, env)),
-        Cvtpd2dq_xmm_xmmm128 => {
-            |cpu, insn| whole(cpu, insn, |x, env| [doubles_to_integers(x, false, env).pack(), 0])
-        }
-        Cvttpd2dq_xmm_xmmm128 => {
-            |cpu, insn| whole(cpu, insn, |x, env| [doubles_to_integers(x, true, env).pack(), 0])
-        }
+        Cvtps2dq_xmm_xmmm128 => |cpu, insn| singles_to_integers(cpu, insn, false),
+        Cvttps2dq_xmm_xmmm128 => |cpu, insn| singles_to_integers(cpu, insn, true),
+        Cvtpd2dq_xmm_xmmm128 => |cpu, insn| packed_doubles_to_integers(cpu, insn, false),
+        Cvttpd2dq_xmm_xmmm128 => |cpu, insn| packed_doubles_to_integers(cpu, insn, true),
         Cvtpi2ps_xmm_mmm64 => |cpu, insn| from_mmx(cpu, insn, false),
         Cvtpi2pd_xmm_mmm64 => |cpu, insn| from_mmx(cpu, insn, true),
         Cvtps2pi_mm_xmmm64 => |cpu, insn| to_mmx(cpu, insn, false, false),

@@ -43,7 +43,7 @@ impl Rounding {
 /// All lanes of a packed operation are computed with one of these. Exceptions found before the computation (invalid,
 /// zero divide, denormal) of any lane come before those found after it (SDM vol. 1, 11.5.2).
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Env {
+pub(crate) struct Env {
     mxcsr: u32,
     pub(super) rounding: Rounding,
     before: u32,

@@ -10,7 +10,7 @@ use super::soft;
 use crate::{Cpu, Fault};
 
 /// An operation on two operands.
-pub(in crate::simd) trait Operation {
+pub(crate) trait Operation {
     /// Exactly, in every mode.
     fn soft<F: Format>(a: u64, b: u64, env: &mut Env) -> u64;
     fn single(a: f32, b: f32) -> f32;
@@ -25,13 +25,13 @@ pub(in crate::simd) trait Operation {
 }
 
 /// Addition.
-pub(in crate::simd) struct Add;
+pub(crate) struct Add;
 /// Subtraction.
-pub(in crate::simd) struct Sub;
+pub(crate) struct Sub;
 /// Multiplication.
-pub(in crate::simd) struct Mul;
+pub(crate) struct Mul;
 /// Division.
-pub(in crate::simd) struct Div;
+pub(crate) struct Div;
 
 macro_rules! sum_is_inexact {
     ($name:ident, $type:ty) => {
@@ -181,7 +181,7 @@ fn is_ordinary<O: Operation, F: Format>(a: u64, b: u64, r: u64) -> bool {
 
 /// A scalar binary64 operation with all its exceptions.
 #[inline(always)]
-pub(in crate::simd) fn double<O: Operation>(cpu: &mut Cpu, a: u64, b: u64) -> Result<u64, Fault> {
+pub(crate) fn double<O: Operation>(cpu: &mut Cpu, a: u64, b: u64) -> Result<u64, Fault> {
     if is_plain(cpu.mxcsr) {
         let (x, y) = (f64::from_bits(a), f64::from_bits(b));
         let r = O::double(x, y);
@@ -197,7 +197,7 @@ pub(in crate::simd) fn double<O: Operation>(cpu: &mut Cpu, a: u64, b: u64) -> Re
 
 /// A scalar binary32 operation with all its exceptions.
 #[inline(always)]
-pub(in crate::simd) fn single<O: Operation>(cpu: &mut Cpu, a: u32, b: u32) -> Result<u32, Fault> {
+pub(crate) fn single<O: Operation>(cpu: &mut Cpu, a: u32, b: u32) -> Result<u32, Fault> {
     if is_plain(cpu.mxcsr) {
         let (x, y) = (f32::from_bits(a), f32::from_bits(b));
         let r = O::single(x, y);
@@ -221,11 +221,7 @@ fn slowly<O: Operation, F: Format>(cpu: &mut Cpu, a: u64, b: u64) -> Result<u64,
 
 /// A packed binary64 operation.
 #[inline(always)]
-pub(in crate::simd) fn doubles<O: Operation>(
-    cpu: &mut Cpu,
-    a: [u64; 2],
-    b: [u64; 2],
-) -> Result<[u64; 2], Fault> {
+pub(crate) fn doubles<O: Operation>(cpu: &mut Cpu, a: [u64; 2], b: [u64; 2]) -> Result<[u64; 2], Fault> {
     if is_plain(cpu.mxcsr) {
         let r: [u64; 2] =
             std::array::from_fn(|i| O::double(f64::from_bits(a[i]), f64::from_bits(b[i])).to_bits());
@@ -247,11 +243,7 @@ pub(in crate::simd) fn doubles<O: Operation>(
 
 /// A packed binary32 operation.
 #[inline(always)]
-pub(in crate::simd) fn singles<O: Operation>(
-    cpu: &mut Cpu,
-    a: [u32; 4],
-    b: [u32; 4],
-) -> Result<[u32; 4], Fault> {
+pub(crate) fn singles<O: Operation>(cpu: &mut Cpu, a: [u32; 4], b: [u32; 4]) -> Result<[u32; 4], Fault> {
     if is_plain(cpu.mxcsr) {
         let r: [u32; 4] =
             std::array::from_fn(|i| O::single(f32::from_bits(a[i]), f32::from_bits(b[i])).to_bits());

@@ -3,7 +3,7 @@
 use super::env::{DENORMAL, Env, INVALID};
 
 /// A format: its bits are kept in the low end of a `u64`.
-pub(super) trait Format: Copy {
+pub(crate) trait Format: Copy {
     /// Bits of the fraction.
     const FRACTION: u32;
     /// Bits of the whole.
@@ -57,10 +57,10 @@ pub(super) trait Format: Copy {
 
 /// Binary32.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Single;
+pub(crate) struct Single;
 /// Binary64.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Double;
+pub(crate) struct Double;
 
 impl Format for Single {
     const FRACTION: u32 = 23;
@@ -75,7 +75,7 @@ impl Format for Double {
 /// A finite number that is not zero: `significand * 2^(exponent - 63)`, the highest bit of the significand set.
 /// Bit 0 of the significand may stand for all bits below it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Number {
+pub(crate) struct Number {
     pub(super) negative: bool,
     pub(super) exponent: i32,
     pub(super) significand: u64,

@@ -2,13 +2,14 @@
 
 mod approximate;
 mod arithmetic;
-mod compare;
+pub(crate) mod compare;
 mod convert;
 mod env;
-mod fast;
+pub(crate) mod fast;
 mod format;
 mod integers;
 mod lanewise;
+mod quick;
 mod soft;
 
 use iced_x86::Code;

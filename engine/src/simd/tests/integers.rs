@@ -48,7 +48,7 @@ fn counts(random: &mut Random) -> State {
     State { xmm: [state.xmm[0], count, 0], mm: [state.mm[0], count as u64], ..state }
 }
 
-const CASES: usize = if cfg!(debug_assertions) { 2000 } else { 20_000 };
+const CASES: usize = if cfg!(debug_assertions) { 1000 } else { 10_000 };
 
 /// The same instruction for both kinds of registers.
 macro_rules! both {

@@ -189,3 +189,28 @@ fn compare_all(list: &[Native], cases: usize, mut make: impl FnMut(&mut Random) 
     }
     assert!(bad.is_empty(), "{bad:#?}");
 }
+
+/// Every instruction of the extensions that CPUID announces is there.
+#[test]
+fn nothing_is_missing() {
+    use iced_x86::{Code, CpuidFeature, EncodingKind};
+    let ours = [
+        CpuidFeature::MMX,
+        CpuidFeature::SSE,
+        CpuidFeature::SSE2,
+        CpuidFeature::SSE3,
+        CpuidFeature::SSSE3,
+        CpuidFeature::SSE4_1,
+        CpuidFeature::SSE4_2,
+        CpuidFeature::AES,
+        CpuidFeature::PCLMULQDQ,
+        CpuidFeature::SHA,
+    ];
+    let missing: Vec<Code> = Code::values()
+        .filter(|code| code.encoding() == EncodingKind::Legacy)
+        .filter(|code| code.cpuid_features().iter().any(|feature| ours.contains(feature)))
+        .filter(|code| code.mnemonic() != iced_x86::Mnemonic::Fisttp)
+        .filter(|&code| crate::general::handler(code).is_none())
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
