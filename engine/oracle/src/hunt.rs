@@ -11,13 +11,16 @@ use std::io::Result;
 
 /// Whether all that differs in one kind of difference differs in the other, for the same instruction.
 fn is_part(kind: &str, of: &str) -> bool {
-    kind.split(' ').next() == of.split(' ').next() && kind.split(' ').all(|place| of.split(' ').any(|known| known == place))
+    kind.split(' ').next() == of.split(' ').next()
+        && kind.split(' ').all(|place| of.split(' ').any(|known| known == place))
 }
 
 /// The processor and the engine, side by side.
 pub struct Pair {
     silicon: Silicon,
     guest: Guest,
+    /// Cases with any of these flags are left out.
+    pub leave_out: u64,
 }
 
 impl Pair {
@@ -28,7 +31,7 @@ impl Pair {
     pub fn new(system: System, through_gates: bool) -> Result<Self> {
         // The child is a copy of this process, which is small before the engine is made.
         let silicon = Silicon::new()?;
-        Ok(Self { silicon, guest: Guest::new(system, through_gates) })
+        Ok(Self { silicon, guest: Guest::new(system, through_gates), leave_out: 0 })
     }
 
     /// Runs one case on both.
@@ -80,7 +83,9 @@ impl Pair {
     /// When no process can be started.
     pub fn hunt(&mut self, generator: &Generator, numbers: std::ops::Range<u64>) -> Result<Report> {
         let mut report = Report { skipped: generator.catalogue.skipped.len(), ..Report::default() };
-        let mut samples = numbers.filter_map(|number| generator.sample(number)).peekable();
+        let leave_out = self.leave_out;
+        let samples = numbers.filter_map(|number| generator.sample(number));
+        let mut samples = samples.filter(|sample| sample.case.state.rflags & leave_out == 0).peekable();
         while samples.peek().is_some() {
             let batch: Vec<_> = samples.by_ref().take(BATCH).collect();
             let cases: Vec<Case> = batch.iter().map(|sample| sample.case.clone()).collect();

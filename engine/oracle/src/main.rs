@@ -61,6 +61,9 @@ struct Arguments {
     /// Lets the engine deliver exceptions through gates to ring 0, rather than catching them before.
     #[arg(long)]
     gates: bool,
+    /// Leaves out cases with the trap flag.
+    #[arg(long)]
+    no_trap: bool,
     /// Runs 32-bit code in protected mode with PAE, rather than in compatibility mode.
     #[arg(long)]
     protected: bool,
@@ -133,6 +136,7 @@ fn main() -> Result<()> {
             continue;
         }
         let generator = Generator { catalogue, shape, seed: arguments.seed };
+        pair.leave_out = if arguments.no_trap { 0x100 } else { 0 };
         report.merge(pair.hunt(&generator, 0..arguments.count)?);
     }
     pair.simplify(&mut report, arguments.examples)?;

@@ -84,6 +84,33 @@ pub fn result(instruction: &Instruction, before: Option<&State>) -> bool {
     }
 }
 
+/// Flags that nobody looks at after a fault within the instruction: of repeated comparisons, Intel's processors restore
+/// them (SDM vol. 1, 7.3.9.2), and AMD's leave those of the last one that was made.
+pub fn flags_at_fault(instruction: &Instruction) -> u64 {
+    use Mnemonic::*;
+    let compares = matches!(instruction.mnemonic(), Cmpsb | Cmpsw | Cmpsd | Cmpsq | Scasb | Scasw | Scasd | Scasq);
+    if compares && (instruction.has_rep_prefix() || instruction.has_repne_prefix()) { ALL } else { 0 }
+}
+
+/// Whether the instruction makes several checks and accesses whose order is the processor's own business: far branches
+/// and returns, loads and stores of the x87's state, loads of segment registers from the stack. Which of several faults comes first, and what was pushed before, is not compared.
+pub fn has_free_order(instruction: &Instruction) -> bool {
+    use Mnemonic::*;
+    let is_far_call = matches!(instruction.mnemonic(), Call | Jmp)
+        && (instruction.is_call_far() || instruction.is_call_far_indirect() || instruction.is_jmp_far_indirect());
+    let moves_state = matches!(
+        instruction.mnemonic(),
+        Fxsave | Fxsave64 | Fxrstor | Fxrstor64 | Fnsave | Frstor | Fnstenv | Fldenv
+    );
+    let pops_segment = instruction.mnemonic() == Pop && instruction.op0_register().is_segment_register();
+    is_far_call || moves_state || pops_segment || matches!(instruction.mnemonic(), Retf | Iret | Iretd | Iretq)
+}
+
+/// Whether a fault within the instruction leaves some of its registers loaded, and others not.
+pub fn result_at_fault(instruction: &Instruction) -> bool {
+    matches!(instruction.mnemonic(), Mnemonic::Popa | Mnemonic::Popad)
+}
+
 /// Flags that have a value for certain after an instruction: a shift by nothing changes none.
 fn settled(instruction: &Instruction) -> u64 {
     use Mnemonic::*;
@@ -94,9 +121,11 @@ fn settled(instruction: &Instruction) -> u64 {
 }
 
 /// Whether a case ends with a jump back to its beginning.
-fn is_loop(case: &Case) -> bool {
+pub fn is_loop(case: &Case) -> bool {
     let jump = case.code.last_chunk::<6>();
-    jump.is_some_and(|jump| jump[..2] == [0x0F, 0x85] && jump[2..] == (-(case.code.len() as i32)).to_le_bytes())
+    jump.is_some_and(|jump| {
+        jump[..2] == [0x0F, 0x85] && jump[2..] == (-(case.code.len() as i32)).to_le_bytes()
+    })
 }
 
 /// Flags that are undefined when a case has stopped at this address.
@@ -135,7 +164,7 @@ fn goes_on_determined(case: &Case, mut undefined: u64) -> Option<u64> {
         let before = (start == 0 && !is_loop(case)).then_some(&case.state);
         let next = start + instruction.len();
         let is_last = next >= case.code.len();
-        if to_rflags(instruction.rflags_read()) & undefined != 0 || (!is_last && result(&instruction, before))
+        if to_rflags(instruction.rflags_read()) & undefined != 0 || ((!is_last || start > 0) && result(&instruction, before))
         {
             return None;
         }

@@ -83,7 +83,10 @@ pub fn is_comparable(instruction: &Instruction) -> bool {
         return true;
     }
     let is_system_call = code == Code::Int_imm8 && instruction.immediate8() == 0x80;
-    family_of(code.op_code()).is_some() && !is_system_call
+    // Prefixes F2 and F3 turn these into each other on AMD's processors, which no manual says.
+    let is_odd_loop = matches!(code.mnemonic(), Mnemonic::Loope | Mnemonic::Loopne)
+        && (instruction.has_rep_prefix() || instruction.has_repne_prefix());
+    family_of(code.op_code()).is_some() && !is_system_call && !is_odd_loop
 }
 
 /// The family of an instruction that can be tested.

@@ -3,6 +3,7 @@
 //! What stands in the manual before the operands is put down as it is, random bytes follow, and the decoder says
 //! whether that is the instruction meant and where it ends.
 
+use super::catalogue::is_comparable;
 use crate::case::Mode;
 use crate::random::Random;
 use iced_x86::{
@@ -39,7 +40,7 @@ pub fn encode(random: &mut Random, mode: Mode, code: Code) -> Option<Vec<u8>> {
         operands(random, op_code, &mut bytes);
         bytes.truncate(LONGEST);
         let (instruction, _) = decode(mode, &bytes, 0);
-        if instruction.code() == code && is_decoded_alike(mode, &bytes) {
+        if instruction.code() == code && is_decoded_alike(mode, &bytes) && is_comparable(&instruction) {
             bytes.truncate(instruction.len());
             return Some(bytes);
         }

@@ -207,7 +207,11 @@ impl<'a> Operands<'a> {
             CodeSize::Code32 => u64::from(u32::MAX),
             _ => u64::MAX,
         };
-        let wanted = places::operand(self.random, self.case.mode, size as u64);
+        let mut wanted = places::operand(self.random, self.case.mode, size as u64);
+        if wanted >> 32 != 0 && self.segment_base(memory.segment()) != 0 {
+            // With a base, processors do not agree which sum has to be canonical.
+            wanted &= 0xFFFF;
+        }
         let offset =
             wanted.wrapping_sub(self.segment_base(memory.segment())).wrapping_sub(memory.displacement());
         let (base, index) = (number(memory.base()), number(memory.index()));
@@ -255,6 +259,12 @@ impl<'a> Operands<'a> {
                 bytes.truncate(size.max(2));
                 bytes
             }
+            // The frame has been put there already, for its first word.
+            Mnemonic::Retf | Mnemonic::Iret | Mnemonic::Iretd | Mnemonic::Iretq
+                if of_stack && memory.displacement() != 0 =>
+            {
+                Vec::new()
+            }
             Mnemonic::Retf
             | Mnemonic::Jmp
             | Mnemonic::Call
@@ -277,7 +287,8 @@ impl<'a> Operands<'a> {
             Mnemonic::Fxrstor | Mnemonic::Fxrstor64 => {
                 let mut image = registers::fx(self.random, None);
                 if self.random.one_in(16) {
-                    let bit = self.random.below(32);
+                    // Bit 17 is AMD's, for misaligned operands (APM vol. 2, 11.3).
+                    let bit = self.random.below(17);
                     image.set_mxcsr(1 << bit);
                 }
                 image.0.to_vec()

@@ -228,8 +228,8 @@ fn descriptor(entry: &LocalDescriptor) -> u64 {
     };
     let (base, limit) = (u64::from(base), u64::from(limit));
     let access = kind | 0x70 | u64::from(entry.present) << 7;
-    // Bit 4: available, 6: 32 bits.
-    let flags = 0x5 | u64::from(entry.in_pages) << 3;
+    // 32 bits.
+    let flags = 0x4 | u64::from(entry.in_pages) << 3;
     limit & 0xFFFF
         | (base & 0xFF_FFFF) << 16
         | access << 40

@@ -257,7 +257,8 @@ unsafe fn map_case_memory(child: &mut Child) -> Option<()> {
             (CODE, CODE_END, libc::PROT_READ | libc::PROT_EXEC),
         ];
         for (start, end, access) in pages {
-            let flags = libc::MAP_SHARED | libc::MAP_FIXED_NOREPLACE;
+            // Populated, as error codes tell whether a page is there.
+            let flags = libc::MAP_SHARED | libc::MAP_FIXED_NOREPLACE | libc::MAP_POPULATE;
             let address = ptr::without_provenance_mut(start as usize);
             let offset = libc::off_t::from(start - DATA);
             let mapped = libc::mmap(address, (end - start) as usize, access, flags, file, offset);
@@ -301,8 +302,7 @@ fn install_descriptors() -> bool {
                 | kind
                 | u32::from(entry.restricted) << 3
                 | u32::from(entry.in_pages) << 4
-                | u32::from(!entry.present) << 5
-                | 1 << 6,
+                | u32::from(!entry.present) << 5,
         };
         // SAFETY: the descriptor is what the kernel expects; function 1 writes one entry.
         let result = unsafe {
