@@ -54,10 +54,10 @@ fn seen(segment: usize, selector: u16) -> u64 {
     if is_null { 0 } else { selector.into() }
 }
 
-/// Whether a case stopped at a fault of segmentation or paging in its first instruction.
-fn is_fault_at_start(case: &Case, stop: &Stop) -> bool {
+/// Whether a case stopped at a fault of segmentation or paging of the instruction at this address.
+fn is_fault_at(rip: u64, stop: &Stop) -> bool {
     let vector = stop.exception.vector;
-    ((10..=PAGE_FAULT).contains(&vector) || vector == ALIGNMENT_CHECK) && stop.state.rip == case.state.rip
+    ((10..=PAGE_FAULT).contains(&vector) || vector == ALIGNMENT_CHECK) && stop.state.rip == rip
 }
 
 struct Differences(Vec<String>);
@@ -81,7 +81,12 @@ fn stops(case: &Case, native: &Stop, engine: &Stop) -> Vec<String> {
     let mut found = Differences(Vec::new());
     let (before, after) = (&native.state, &engine.state);
     let first = decode(case.mode, &case.code, case.state.rip).0;
-    if undefined::has_free_order(&first) && [native, engine].into_iter().all(|stop| is_fault_at_start(case, stop)) {
+    let stopped_at = before.rip;
+    let is_inside = (case.state.rip..case.state.rip + case.code.len() as u64).contains(&stopped_at);
+    if is_inside
+        && undefined::has_free_order(&undefined::instruction_at(case, stopped_at))
+        && [native, engine].into_iter().all(|stop| is_fault_at(stopped_at, stop))
+    {
         return found.0;
     }
     exceptions(&mut found, native, engine);
@@ -231,7 +236,7 @@ fn unspecified(case: &Case, first: &Instruction) -> Vec<std::ops::Range<u32>> {
     let is_short = first.memory_size().size() == 14 || first.memory_size().size() == 94;
     match first.mnemonic() {
         Mnemonic::Fxsave | Mnemonic::Fxsave64 => {
-            let mut ranges = vec![range(5, 24), range(416, 512)];
+            let mut ranges = vec![range(5, 24), range(28, 32), range(416, 512)];
             ranges.extend((0..8).map(|register| range(42 + 16 * register, 48 + 16 * register)));
             ranges
         }
