@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
-use wasm_sandbox::{Arch, EngineKind};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use wasm_sandbox::{Arch, ClockSource, EngineKind, Sources};
 
 /// A real Linux in a sandbox made of WebAssembly.
 ///
@@ -71,6 +71,15 @@ pub struct MachineArguments {
             .try_map(|name| Arch::from_name(&name).ok_or("there is no such architecture")))]
     pub arch: Arch,
 
+    /// What the guest's time follows: the host's clock, or the instructions it executes, a nanosecond each. The latter needs
+    /// `--engine wx86`; with it the same requests have the same results, to the last bit
+    #[arg(long, value_name = "CLOCK", default_value = "host", global = true)]
+    pub clock: ClockArgument,
+
+    /// What the guest's random numbers depend on [default: the host's randomness; 0 with `--clock virtual`]
+    #[arg(long, value_name = "N", global = true)]
+    pub seed: Option<u64>,
+
     /// Boot the image in this directory instead of the one inside the program
     #[arg(long, value_name = "DIR", global = true)]
     pub image: Option<PathBuf>,
@@ -88,7 +97,26 @@ pub struct MachineArguments {
     pub verbose: bool,
 }
 
+/// What the guest's time follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ClockArgument {
+    /// The host's clock
+    Host,
+    /// The instructions the guest executes
+    Virtual,
+}
+
 impl MachineArguments {
+    /// Where the machine's time and random numbers come from.
+    pub fn sources(&self) -> Sources {
+        match self.clock {
+            ClockArgument::Host => Sources { clock: ClockSource::Host, seed: self.seed },
+            ClockArgument::Virtual => {
+                Sources { clock: ClockSource::Instructions, seed: Some(self.seed.unwrap_or(0)) }
+            }
+        }
+    }
+
     /// Memory of the guest in bytes.
     pub fn memory_limit_bytes(&self) -> u64 {
         self.memory_limit << 20

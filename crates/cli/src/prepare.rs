@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use wasm_sandbox::protocol::json::{Outcome, Request, Status};
-use wasm_sandbox::{MachineSnapshot, Sandbox, SandboxConfig, Trust};
+use wasm_sandbox::{MachineSnapshot, Sandbox, SandboxConfig, Sources, Trust};
 
 use crate::cache::{Check, Entry};
 use crate::report::{Report, say};
@@ -128,7 +128,9 @@ fn make(config: &SandboxConfig, entry: &Entry, why: &str) -> Result<MachineSnaps
 /// Boots a machine and lets it do what sandboxes usually do.
 fn warm_snapshot(config: &SandboxConfig, report: &mut Report) -> Result<MachineSnapshot> {
     report.stage("booting");
-    let sandbox = Sandbox::start(SandboxConfig { snapshot: None, ..config.clone() })?;
+    // Who goes on from it brings its own clock.
+    let sources = Sources::default();
+    let sandbox = Sandbox::start(SandboxConfig { snapshot: None, sources, ..config.clone() })?;
     let steps = warm_up::requests();
     let all = steps.len();
     for (number, request) in steps.into_iter().enumerate() {
@@ -151,7 +153,7 @@ fn wait_for_rest(sandbox: &Sandbox) -> Result<()> {
     let mut before = 0;
     for number in 0..LOOKS_FOR_REST {
         std::thread::sleep(TIME_BETWEEN_LOOKS);
-        let response = sandbox.request(number, Request::Status(Status {}));
+        let response = sandbox.request(number, Request::Status(Status::default()));
         let Outcome::Status(status) = response.outcome else {
             bail!("the machine does not tell its state: {:?}", response.outcome);
         };

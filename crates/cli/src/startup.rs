@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use wasm_sandbox::{MachineSnapshot, SandboxConfig, Trust};
+use wasm_sandbox::{EngineKind, MachineSnapshot, SandboxConfig, Trust};
 
-use crate::arguments::{Arguments, MachineArguments};
+use crate::arguments::{Arguments, ClockArgument, MachineArguments};
 use crate::serve::TRANSPORT;
 use crate::{artifacts, prepare};
 
@@ -21,6 +21,11 @@ pub fn config(arguments: &MachineArguments) -> Result<SandboxConfig> {
         None => artifacts::default_image(arch)?,
     };
     let memory_limit_bytes = arguments.memory_limit_bytes();
+    ensure!(
+        arguments.clock == ClockArgument::Host || arguments.engine == EngineKind::Wx86,
+        "--clock virtual needs --engine wx86: {} does not count its instructions exactly",
+        arguments.engine
+    );
     Ok(SandboxConfig {
         engine: artifacts::engine(engine)?,
         image,
@@ -32,6 +37,7 @@ pub fn config(arguments: &MachineArguments) -> Result<SandboxConfig> {
         transport: TRANSPORT,
         identity: artifacts::identity(engine, arch, image_hash, memory_limit_bytes),
         snapshot: None,
+        sources: arguments.sources(),
         kernel_log: arguments.verbose,
     })
 }

@@ -225,7 +225,7 @@ fn files_that_are_none_or_damaged_are_refused_with_a_sentence() {
     assert!(sealed(12, good[12] ^ 1).contains("another CPU engine"));
     assert!(sealed(20, good[20] ^ 1).contains("another CPU engine"));
     let (own, other) = if good[12] == b'v' { (b"v86", b"wx86\0") } else { (b"wx8", b"v86\0\0") };
-    assert!(good[12..].starts_with(own));
+    assert!(good[12..].starts_with(own), "it begins with magic, version and engine");
     let mut foreign = good.clone();
     foreign[12..17].copy_from_slice(other);
     seal(&mut foreign);

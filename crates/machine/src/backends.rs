@@ -4,7 +4,7 @@ use wasm_sandbox_devices::virtio::block::{BlockBackend, BlockError};
 use wasm_sandbox_devices::virtio::rng::EntropySource;
 
 use crate::disk::DiskImage;
-use crate::entropy::HostEntropy;
+use crate::entropy::Entropy;
 
 /// The root disk: read-only.
 pub(crate) struct DiskBackend(DiskImage);
@@ -36,12 +36,12 @@ impl BlockBackend for DiskBackend {
     }
 }
 
-/// Host randomness for virtio-rng.
-pub(crate) struct EntropyBackend(HostEntropy);
+/// Randomness for virtio-rng.
+pub(crate) struct EntropyBackend(Entropy);
 
 impl EntropyBackend {
-    pub(crate) fn new() -> Self {
-        Self(HostEntropy::new())
+    pub(crate) fn new(entropy: Entropy) -> Self {
+        Self(entropy)
     }
 }
 

@@ -19,10 +19,11 @@ use wasm_sandbox_devices::{Context, Device, GuestMemory, RestoreError, VmTime, s
 use wasm_sandbox_vcpu::{Bus, EngineKind, InterruptChanges, WrittenRanges};
 
 use crate::backends::{DiskBackend, EntropyBackend};
-use crate::clock::{Clock, wall_clock};
+use crate::clock::Clock;
 use crate::disk::DiskImage;
-use crate::entropy::HostEntropy;
+use crate::entropy::{Entropy, Purpose};
 use crate::interrupts::{InterruptState, Interrupts};
+use crate::machine::Sources;
 
 /// Name of the virtio console port the agent listens at.
 const AGENT_PORT_NAME: &str = "org.wasm-sandbox.agent";
@@ -62,7 +63,7 @@ const MMIO_IRQS: [u8; 3] = [5, 10, 11];
 /// Everything of the machine outside the CPU and its RAM.
 pub(crate) struct Board {
     clock: Clock,
-    entropy: HostEntropy,
+    entropy: Entropy,
     interrupts: Interrupts,
     reset_requested: bool,
     pit: Pit,
@@ -76,19 +77,21 @@ pub(crate) struct Board {
 
 impl Board {
     /// A board for a CPU of `engine`; its clock stands at power-on.
-    pub(crate) fn new(engine: EngineKind, disk: DiskImage) -> Self {
+    pub(crate) fn new(engine: EngineKind, disk: DiskImage, sources: Sources) -> Self {
+        let entropy = |purpose| Entropy::new(sources.seed, purpose);
+        let clock = Clock::stopped_at(VmTime::ZERO, sources.clock);
         Self {
-            clock: Clock::stopped_at(VmTime::ZERO),
-            entropy: HostEntropy::new(),
+            entropy: entropy(Purpose::Cpu),
             interrupts: Interrupts::of(engine),
             reset_requested: false,
             pit: Pit::new(),
             system_control_latch: 0,
-            rtc: Rtc::new(unix_nanoseconds()),
+            rtc: Rtc::new(unix_nanoseconds(&clock)),
             uart: Uart::new(),
             console: VirtioMmio::new(console()),
             disk: VirtioMmio::new(Block::new(DiskBackend::new(disk), disk_config())),
-            rng: VirtioMmio::new(Rng::new(EntropyBackend::new())),
+            rng: VirtioMmio::new(Rng::new(EntropyBackend::new(entropy(Purpose::Device)))),
+            clock,
         }
     }
 
@@ -126,16 +129,17 @@ impl Board {
     pub(crate) fn restore(
         engine: EngineKind,
         disk: DiskImage,
+        sources: Sources,
         state: BoardState,
     ) -> Result<Self, RestoreError> {
-        let mut board = Self::new(engine, disk);
+        let mut board = Self::new(engine, disk, sources);
         let BoardState { now, interrupts, pit, system_control_latch, rtc, uart, console, disk, rng } = state;
-        board.clock = Clock::stopped_at(now);
+        board.clock = Clock::stopped_at(now, sources.clock);
         board.interrupts.restore(interrupts)?;
         board.pit.restore(pit)?;
         board.system_control_latch = system_control_latch;
         board.rtc.restore(rtc)?;
-        board.rtc.set_time(unix_nanoseconds(), now);
+        board.rtc.set_time(unix_nanoseconds(&board.clock), now);
         board.uart.restore(uart)?;
         board.console.restore(console)?;
         board.disk.restore(disk)?;
@@ -274,14 +278,14 @@ pub(crate) struct BoardState {
 impl BoardState {
     /// That of a board which was just powered on, at a fixed moment.
     pub(crate) fn of_new_board(engine: EngineKind, disk: DiskImage) -> Self {
-        let mut board = Board::new(engine, disk);
+        let mut board = Board::new(engine, disk, Sources::default());
         board.rtc.set_time(1_000_000_000 * 1_000_000_000, VmTime::ZERO);
         board.save()
     }
 }
 
-fn unix_nanoseconds() -> i128 {
-    i128::try_from(wall_clock().as_nanos()).unwrap_or(i128::MAX)
+fn unix_nanoseconds(clock: &Clock) -> i128 {
+    i128::try_from(clock.wall_clock().as_nanos()).unwrap_or(i128::MAX)
 }
 
 fn console() -> Console {
@@ -387,5 +391,13 @@ impl Bus for Board {
 
     fn stop_requested(&self) -> bool {
         self.reset_requested
+    }
+
+    fn note_instructions(&mut self, executed: u64) {
+        self.clock.note_instructions(executed);
+    }
+
+    fn counts_instructions(&self) -> bool {
+        self.clock.is_virtual()
     }
 }

@@ -15,9 +15,10 @@ mod machine;
 mod snapshot;
 
 pub use arch::Arch;
-pub use clock::wall_clock;
+pub use clock::{ClockSource, wall_clock};
 pub use disk::DiskImage;
+pub use entropy::{Entropy, Purpose};
 pub use error::{CrashReason, MachineError};
-pub use machine::{Machine, MachineConfig, Progress};
+pub use machine::{Machine, MachineConfig, Progress, Sources};
 pub use snapshot::{EngineIdentity, MachineSnapshot, SnapshotError, SnapshotIdentity, Trust};
 pub use wasm_sandbox_vcpu::{EngineKind, EngineModule, EngineSnapshot, Statistics, VcpuError};

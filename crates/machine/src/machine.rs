@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
 use wasm_sandbox_devices::GuestMemory;
-use wasm_sandbox_vcpu::{CpuEngine, EngineModule, Slice, Statistics};
+use wasm_sandbox_vcpu::{CpuEngine, EngineKind, EngineModule, Slice, Statistics, VcpuError};
 
 use crate::arch::Arch;
 use crate::board::Board;
 use crate::boot::{self, BootSource};
+use crate::clock::ClockSource;
 use crate::console_log::ConsoleLog;
 use crate::disk::DiskImage;
 use crate::error::{CrashReason, MachineError};
@@ -29,6 +31,29 @@ pub struct MachineConfig<'a> {
     pub disk: DiskImage,
     /// Whether the kernel is to log more than problems.
     pub verbose: bool,
+    /// Where its time and its random numbers come from.
+    pub sources: Sources,
+}
+
+/// Where a machine's time and its random numbers come from. They belong to a machine while it lives, and not into its
+/// snapshots.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// What its time follows.
+    pub clock: ClockSource,
+    /// What its random numbers depend on; without it, they are the host's.
+    pub seed: Option<u64>,
+}
+
+impl Sources {
+    /// Time that follows instructions needs an engine that counts them exactly.
+    fn check(self, engine: EngineKind) -> Result<(), MachineError> {
+        if self.clock == ClockSource::Instructions && engine == EngineKind::V86 {
+            let what = "exact count of instructions, so that time cannot follow it";
+            return Err(VcpuError::Unsupported { engine, what }.into());
+        }
+        Ok(())
+    }
 }
 
 /// How a slice of execution ended.
@@ -58,8 +83,9 @@ impl Machine {
     /// # Errors
     /// [`MachineError`], except [`MachineError::Crashed`].
     pub fn boot(config: MachineConfig<'_>) -> Result<Self, MachineError> {
-        let MachineConfig { engine, arch, ram_bytes, kernel, initrd, disk, verbose } = config;
-        let mut vcpu = engine.power_on(ram_bytes, Board::new(engine.kind(), disk))?;
+        let MachineConfig { engine, arch, ram_bytes, kernel, initrd, disk, verbose, sources } = config;
+        sources.check(engine.kind())?;
+        let mut vcpu = engine.power_on(ram_bytes, Board::new(engine.kind(), disk, sources))?;
         let loglevel = if verbose { 7 } else { 4 };
         let command_line = format!("{COMMAND_LINE} loglevel={loglevel}{}", Board::command_line());
         let (ram, _) = vcpu.ram_and_bus();
@@ -78,9 +104,11 @@ impl Machine {
     pub fn restore(
         engine: &EngineModule,
         disk: DiskImage,
+        sources: Sources,
         snapshot: &MachineSnapshot,
     ) -> Result<Self, MachineError> {
-        let board = Board::restore(engine.kind(), disk, snapshot.board.clone())?;
+        sources.check(engine.kind())?;
+        let board = Board::restore(engine.kind(), disk, sources, snapshot.board.clone())?;
         let mut vcpu = engine.restore(&snapshot.engine, board)?;
         vcpu.bus().clock().start();
         Ok(Self { vcpu, console: ConsoleLog::default() })
@@ -145,6 +173,26 @@ impl Machine {
     /// Takes the bytes the agent has sent.
     pub fn take_from_agent(&mut self) -> Vec<u8> {
         self.vcpu.bus().take_from_agent()
+    }
+
+    /// Machine time since power-on.
+    pub fn now(&mut self) -> Duration {
+        Duration::from_nanos(self.vcpu.bus().clock().now().as_nanos())
+    }
+
+    /// Lets `duration` pass at once, if the machine's time follows its instructions ([`ClockSource::Instructions`]).
+    pub fn skip(&mut self, duration: Duration) {
+        self.vcpu.bus().clock().skip(duration);
+    }
+
+    /// The time of day that the guest is to have, since 1970-01-01 00:00 UTC.
+    pub fn wall_clock(&mut self) -> Duration {
+        self.vcpu.bus().clock().wall_clock()
+    }
+
+    /// The SHA-256 sum of the guest's RAM. Takes about a second.
+    pub fn memory_hash(&mut self) -> [u8; 32] {
+        Sha256::digest(self.vcpu.ram_and_bus().0).into()
     }
 
     /// Counters since power-on.

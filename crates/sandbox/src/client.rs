@@ -32,9 +32,16 @@ pub(crate) struct Ticket {
     pub(crate) kind: String,
     pub(crate) id: Option<RequestId>,
     pub(crate) client: Arc<dyn Client>,
+    /// Instructions that the machine had executed when it took the request.
+    pub(crate) started_at: u64,
 }
 
 impl Ticket {
+    /// A claim to the answer that `client` waits for.
+    pub(crate) fn new(kind: String, id: Option<RequestId>, client: Arc<dyn Client>) -> Self {
+        Self { kind, id, client, started_at: 0 }
+    }
+
     /// Gives the answer.
     pub(crate) fn answer(self, outcome: Outcome, restarted: bool) {
         self.client.answer(Response { restarted, ..Response::new(self.kind, self.id, outcome) });

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use wasm_sandbox_machine::{EngineModule, MachineSnapshot, SnapshotIdentity};
+use wasm_sandbox_machine::{EngineModule, MachineSnapshot, SnapshotIdentity, Sources};
 
 use crate::image::Image;
 
@@ -31,6 +31,9 @@ pub struct SandboxConfig {
     /// The state that the sandbox starts in and that `reset` goes back to; without it, the machine is
     /// powered on.
     pub snapshot: Option<MachineSnapshot>,
+    /// Where the machine's time and its random numbers come from. Where time follows instructions, it passes only while a
+    /// request is under way, and the same requests have the same results, to the last bit of the guest's memory.
+    pub sources: Sources,
     /// Whether the kernel's log goes to the tracing target `guest` at level info.
     pub kernel_log: bool,
 }

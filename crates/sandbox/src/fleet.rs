@@ -135,8 +135,8 @@ impl Fleet {
         self.last_number += 1;
         let number = self.last_number;
         let counted = Counted { client: client.clone(), number, fleet: loopback.clone() };
-        let direct = Ticket { kind: kind.clone(), id: id.clone(), client };
-        let ticket = Ticket { kind, id: id.clone(), client: Arc::new(counted) };
+        let direct = Ticket::new(kind.clone(), id.clone(), client);
+        let ticket = Ticket::new(kind, id.clone(), Arc::new(counted));
         let Some(sandbox) = self.sandboxes.get(&name) else { return direct.answer(unknown(&name), false) };
         match request {
             Ok(Request::Cancel(cancel)) => direct.answer(self.cancel(cancel.target), false),
@@ -164,7 +164,7 @@ impl Fleet {
             for (line, client) in matching {
                 found = true;
                 let kind = line.kind.unwrap_or_else(|| "error".to_owned());
-                Ticket { kind, id: line.id, client }.answer(crate::processes::cancelled().into(), false);
+                Ticket::new(kind, line.id, client).answer(crate::processes::cancelled().into(), false);
             }
         }
         for request in self.under_way.values().filter(|request| request.id.as_ref() == Some(&target)) {

@@ -3,11 +3,15 @@
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use wasm_sandbox_machine::{CrashReason, Machine, MachineConfig, MachineError, MachineSnapshot, Progress};
+use wasm_sandbox_machine::{
+    ClockSource, CrashReason, Entropy, Machine, MachineConfig, MachineError, MachineSnapshot, Progress,
+    Purpose,
+};
 use wasm_sandbox_protocol::agent::{AgentToHost, Bytes, HostToAgent, OperationId, PROTOCOL_VERSION, Ready};
 
 use crate::channel::Channel;
 use crate::config::SandboxConfig;
+use crate::time;
 
 /// A guest that has not reported itself after this time never will; a cold boot takes seconds even on
 /// a busy host.
@@ -52,6 +56,9 @@ struct Attachment {
 pub(crate) struct Guest {
     machine: Machine,
     pub(crate) channel: Channel,
+    entropy: Entropy,
+    /// Whether the machine's time follows its instructions.
+    is_virtual: bool,
     /// The most processes, and bytes of files, that the guest is told.
     limits: (u32, u64),
     frozen: bool,
@@ -78,7 +85,8 @@ impl Guest {
             postcard::from_bytes(snapshot.attachment()).map_err(|error| {
                 MachineError::Kernel(format!("the snapshot is damaged: its attachment: {error}"))
             })?;
-        let machine = Machine::restore(&config.engine, config.image.disk.clone(), snapshot)?;
+        let disk = config.image.disk.clone();
+        let machine = Machine::restore(&config.engine, disk, config.sources, snapshot)?;
         let channel = Channel::after(last_operation);
         let mut guest = Self::new(config, machine, channel);
         guest.greet(ready)?;
@@ -99,7 +107,7 @@ impl Guest {
         self.frozen = false;
         self.channel.send(&HostToAgent::Freeze);
         self.channel.hold();
-        let started = Instant::now();
+        let started = time::now();
         loop {
             while let Some(frame) = self.next_frame()? {
                 take(self, frame);
@@ -107,12 +115,18 @@ impl Guest {
             if self.frozen && !self.channel.is_busy() {
                 return Ok(());
             }
-            if started.elapsed() > FRAME_LIMIT {
+            if time::since(started) > FRAME_LIMIT {
                 let reason = format!("the guest did not come to rest within {} s", FRAME_LIMIT.as_secs());
                 return Err(GuestError::Crashed(reason));
             }
             if let Progress::Idle(wait) = self.run()? {
-                std::thread::sleep(wait.unwrap_or(FRAME_PAUSE).min(FRAME_PAUSE));
+                let pause = wait.unwrap_or(FRAME_PAUSE).min(FRAME_PAUSE);
+                if self.is_virtual {
+                    self.machine.skip(pause);
+                    time::follow(Some(self.machine.now()));
+                } else {
+                    std::thread::sleep(pause);
+                }
             }
         }
     }
@@ -150,7 +164,18 @@ impl Guest {
     fn new(config: &SandboxConfig, machine: Machine, channel: Channel) -> Self {
         let processes = u32::try_from(config.process_limit()).unwrap_or(u32::MAX);
         let limits = (processes, config.disk_limit_bytes());
-        Self { machine, channel, limits, frozen: false, ready: None, started: Instant::now() }
+        let entropy = Entropy::new(config.sources.seed, Purpose::Greeting);
+        let is_virtual = config.sources.clock == ClockSource::Instructions;
+        Self {
+            machine,
+            channel,
+            entropy,
+            is_virtual,
+            limits,
+            frozen: false,
+            ready: None,
+            started: time::now(),
+        }
     }
 
     /// Powers a machine on; its agent reports later.
@@ -163,6 +188,7 @@ impl Guest {
             initrd: config.image.initrd,
             disk: config.image.disk.clone(),
             verbose: config.kernel_log,
+            sources: config.sources,
         })?;
         Ok(Self::new(config, machine, Channel::default()))
     }
@@ -175,6 +201,21 @@ impl Guest {
     /// When the machine was powered on.
     pub(crate) fn started(&self) -> Instant {
         self.started
+    }
+
+    /// Machine time since power-on.
+    pub(crate) fn now(&mut self) -> Duration {
+        self.machine.now()
+    }
+
+    /// Lets `duration` pass at once, where time follows instructions.
+    pub(crate) fn skip(&mut self, duration: Duration) {
+        self.machine.skip(duration);
+    }
+
+    /// The SHA-256 sum of the guest's RAM, in hexadecimal digits.
+    pub(crate) fn memory_hash(&mut self) -> String {
+        self.machine.memory_hash().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Guest instructions executed so far.
@@ -191,7 +232,7 @@ impl Guest {
         let progress = self.machine.run()?;
         let incoming = self.machine.take_from_agent();
         self.channel.receive(&incoming);
-        if self.ready.is_none() && self.started.elapsed() > BOOT_LIMIT {
+        if self.ready.is_none() && time::since(self.started) > BOOT_LIMIT {
             return Err(GuestError::Crashed(format!(
                 "the guest's agent did not report within {} s of power-on",
                 BOOT_LIMIT.as_secs()
@@ -227,18 +268,16 @@ impl Guest {
         if self.ready.is_some() {
             return Err(GuestError::Crashed("the guest's agent died and was started again".into()));
         }
-        let wall_clock_ns = u64::try_from(wasm_sandbox_machine::wall_clock().as_nanos()).unwrap_or(u64::MAX);
+        let wall_clock_ns = u64::try_from(self.machine.wall_clock().as_nanos()).unwrap_or(u64::MAX);
         self.channel.send(&HostToAgent::SetClock { wall_clock_ns });
         let (processes, disk) = self.limits;
         self.channel.send(&HostToAgent::SetLimits { processes: Some(processes), disk: Some(disk) });
         let mut seed = [0; SEED_BYTES];
-        match getrandom::fill(&mut seed) {
-            Ok(()) => self.channel.send(&HostToAgent::AddEntropy { data: Bytes::from(&seed[..]) }),
-            Err(error) => tracing::warn!(%error, "the host has no randomness for the guest"),
-        }
+        self.entropy.fill(&mut seed);
+        self.channel.send(&HostToAgent::AddEntropy { data: Bytes::from(&seed[..]) });
         tracing::debug!(
             kernel = ready.kernel,
-            uptime_ms = self.started.elapsed().as_millis(),
+            uptime_ms = time::since(self.started).as_millis(),
             "guest is ready"
         );
         self.ready = Some(ready);

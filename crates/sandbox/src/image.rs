@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
-use wasm_sandbox_machine::{Arch, DiskImage, EngineIdentity, EngineKind, EngineModule, SnapshotIdentity};
+use wasm_sandbox_machine::{
+    Arch, DiskImage, EngineIdentity, EngineKind, EngineModule, SnapshotIdentity, Sources,
+};
 
 use crate::config::{DEFAULT_MEMORY_LIMIT_BYTES, SandboxConfig, Transport};
 use crate::error::SandboxError;
@@ -91,6 +93,7 @@ impl SandboxConfig {
             snapshot: None,
             allow_read: Vec::new(),
             allow_write: Vec::new(),
+            sources: Sources::default(),
             kernel_log: false,
         })
     }

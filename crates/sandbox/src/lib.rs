@@ -76,6 +76,7 @@ mod processes;
 mod sandbox;
 mod sessions;
 mod snapshots;
+mod time;
 mod upload;
 mod watches;
 mod worker;
@@ -87,7 +88,7 @@ pub use fleet::{Fleet, Input};
 pub use image::Image;
 pub use sandbox::Sandbox;
 pub use wasm_sandbox_machine::{
-    Arch, DiskImage, EngineIdentity, EngineKind, EngineModule, EngineSnapshot, MachineError, MachineSnapshot,
-    SnapshotError, SnapshotIdentity, Trust, VcpuError,
+    Arch, ClockSource, DiskImage, EngineIdentity, EngineKind, EngineModule, EngineSnapshot, MachineError,
+    MachineSnapshot, SnapshotError, SnapshotIdentity, Sources, Trust, VcpuError,
 };
 pub use wasm_sandbox_protocol as protocol;

@@ -57,7 +57,7 @@ impl Sandbox {
     /// Carries `request` out beside those under way; `client` gets its events and its answer, which name it `id`.
     pub fn submit(&self, id: impl Into<RequestId>, request: Request, client: Arc<dyn Client>) {
         let kind = request.type_name().to_owned();
-        self.submit_job(Ticket { kind, id: Some(id.into()), client }, Ok(request));
+        self.submit_job(Ticket::new(kind, Some(id.into()), client), Ok(request));
     }
 
     /// Carries `request` out and waits for the answer. Events are dropped.

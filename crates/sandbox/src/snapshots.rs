@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
+use crate::time;
 use wasm_sandbox_machine::{MachineSnapshot, SnapshotError, SnapshotIdentity};
 use wasm_sandbox_protocol::json::{
     Checkpoint, CheckpointInfo, Checkpointed, ErrorCode, Failure, Outcome, Save, Saved,
@@ -19,7 +20,7 @@ pub(crate) fn checkpoint(
     match taken {
         Ok(snapshot) => {
             checkpoints.insert(request.name.clone(), snapshot);
-            let duration_ms = started.elapsed().as_millis() as u64;
+            let duration_ms = time::since(started).as_millis() as u64;
             Checkpointed { name: request.name, duration_ms }.into()
         }
         Err(failure) => Outcome::Failure(failure),
@@ -54,7 +55,7 @@ pub(crate) fn save(
     });
     match saved {
         Ok(size) => {
-            let duration_ms = started.elapsed().as_millis() as u64;
+            let duration_ms = time::since(started).as_millis() as u64;
             Saved { path: request.path, size, duration_ms }.into()
         }
         Err(failure) => Outcome::Failure(failure),

@@ -26,6 +26,7 @@ use wasm_sandbox_protocol::json::{
 use crate::channel::Channel;
 use crate::client::{Answers, LOOK_FOR_ROOM, Ticket};
 use crate::operation::agent_failure;
+use crate::time;
 
 /// Watches that can be there at a time; each is a process of the guest.
 const MOST_WATCHES: usize = 64;
@@ -82,7 +83,7 @@ impl Watches {
         let path = request.path.clone();
         let request = FileRequest::Watch { path: request.path.as_str().into(), recursive: request.recursive };
         channel.send(&HostToAgent::Files(Files { op, time_limit_ms: None, request }));
-        let phase = Phase::Starting { deadline: Instant::now() + START_LIMIT };
+        let phase = Phase::Starting { deadline: time::now() + START_LIMIT };
         let number = self.last_number;
         let decoder = Decoder::new();
         self.table.insert(op, Watch { number, path, ticket, phase, decoder, seq: 0, uncredited: 0 });

@@ -77,4 +77,11 @@ pub trait Bus: Send + 'static {
 
     /// Whether the CPU should end its slice soon, because the machine will not go on.
     fn stop_requested(&self) -> bool;
+
+    /// How many instructions the CPU has executed since power-on, told before every other call by engines that count
+    /// exactly.
+    fn note_instructions(&mut self, executed: u64);
+
+    /// Whether time follows instructions, a nanosecond each: then slices end when a timer is due.
+    fn counts_instructions(&self) -> bool;
 }

@@ -81,6 +81,12 @@ impl Bus for Notes {
     fn stop_requested(&self) -> bool {
         false
     }
+
+    fn note_instructions(&mut self, _: u64) {}
+
+    fn counts_instructions(&self) -> bool {
+        false
+    }
 }
 
 type Cpu = Box<dyn CpuEngine<Notes>>;

@@ -29,6 +29,8 @@ struct Seen {
     interrupt: Option<u8>,
     end: bool,
     looks: u64,
+    executed: u64,
+    counts: bool,
 }
 
 /// A bus that takes notes.
@@ -90,6 +92,16 @@ impl Bus for Notes {
     fn stop_requested(&self) -> bool {
         self.0.lock().unwrap().end
     }
+
+    fn note_instructions(&mut self, executed: u64) {
+        let mut seen = self.0.lock().unwrap();
+        assert!(executed >= seen.executed, "{executed} after {}", seen.executed);
+        seen.executed = executed;
+    }
+
+    fn counts_instructions(&self) -> bool {
+        self.0.lock().unwrap().counts
+    }
 }
 
 type Cpu = Box<dyn CpuEngine<Notes>>;
@@ -135,6 +147,16 @@ fn a_slice_has_so_many_instructions() {
     }
     assert_eq!(notes(&seen), [42]);
     assert_eq!(seen.lock().unwrap().looks, 3);
+}
+
+#[test]
+fn where_time_follows_instructions_timers_are_looked_at_when_they_are_due() {
+    let (mut cpu, seen) = start(b"w");
+    seen.lock().unwrap().counts = true;
+    assert_eq!(cpu.run().unwrap(), Slice::Ran);
+    assert_eq!(cpu.statistics().instructions, SLICE);
+    let Seen { looks, executed, .. } = *seen.lock().unwrap();
+    assert_eq!((looks, executed), (SLICE.div_ceil(3000), SLICE / 3000 * 3000), "a timer every 3 us");
 }
 
 #[test]

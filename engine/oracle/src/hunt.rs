@@ -11,7 +11,8 @@ use std::io::Result;
 
 /// Whether all that differs in one kind of difference differs in the other, for the same instruction.
 fn is_part(kind: &str, of: &str) -> bool {
-    kind.split(' ').next() == of.split(' ').next() && kind.split(' ').all(|place| of.split(' ').any(|known| known == place))
+    kind.split(' ').next() == of.split(' ').next()
+        && kind.split(' ').all(|place| of.split(' ').any(|known| known == place))
 }
 
 /// The processor and the engine, side by side.

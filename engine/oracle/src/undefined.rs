@@ -134,7 +134,9 @@ fn settled(instruction: &Instruction) -> u64 {
 /// Whether a case ends with a jump back to its beginning.
 pub fn is_loop(case: &Case) -> bool {
     let jump = case.code.last_chunk::<6>();
-    jump.is_some_and(|jump| jump[..2] == [0x0F, 0x85] && jump[2..] == (-(case.code.len() as i32)).to_le_bytes())
+    jump.is_some_and(|jump| {
+        jump[..2] == [0x0F, 0x85] && jump[2..] == (-(case.code.len() as i32)).to_le_bytes()
+    })
 }
 
 /// Flags that are undefined when a case has stopped at this address.

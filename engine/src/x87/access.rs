@@ -2,8 +2,8 @@
 
 use iced_x86::{Instruction, Register};
 
-use super::fpu::Fpu;
 use super::f80::F80;
+use super::fpu::Fpu;
 use crate::state::cr0;
 use crate::{Cpu, Fault, Seg};
 

@@ -23,9 +23,7 @@ pub(super) fn handler(code: Code) -> Option<Handler> {
     use Code::*;
     Some(match code {
         Fcom_st0_sti | Fcom_st0_sti_DCD0 => |cpu, insn| registers(cpu, insn, false, 0),
-        Fcomp_st0_sti | Fcomp_st0_sti_DCD8 | Fcomp_st0_sti_DED0 => {
-            |cpu, insn| registers(cpu, insn, false, 1)
-        }
+        Fcomp_st0_sti | Fcomp_st0_sti_DCD8 | Fcomp_st0_sti_DED0 => |cpu, insn| registers(cpu, insn, false, 1),
         Fcompp => |cpu, insn| two(cpu, insn, false),
         Fucom_st0_sti => |cpu, insn| registers(cpu, insn, true, 0),
         Fucomp_st0_sti => |cpu, insn| registers(cpu, insn, true, 1),

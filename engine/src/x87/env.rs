@@ -131,7 +131,11 @@ impl Env {
             (true, false) => a,
             (false, true) => b,
             (true, true) if class_a != class_b => {
-                if class_a == Class::QuietNan { a } else { b }
+                if class_a == Class::QuietNan {
+                    a
+                } else {
+                    b
+                }
             }
             (true, true) => match a.significand.cmp(&b.significand) {
                 std::cmp::Ordering::Greater => a,

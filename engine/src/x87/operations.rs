@@ -4,8 +4,8 @@ use iced_x86::{Code, Instruction};
 
 use super::access::index;
 use super::arithmetic::{
-    Double, Float, Quotient, Single, add, div, extract, from_float, from_integer, mul, remainder, round_to_integer, scale,
-    sqrt, sub,
+    Double, Float, Quotient, Single, add, div, extract, from_float, from_integer, mul, remainder,
+    round_to_integer, scale, sqrt, sub,
 };
 use super::env::{DENORMAL, Env, INVALID};
 use super::f80::F80;

@@ -76,6 +76,7 @@ answer!(
         duration_ms: u64,
         #[serde(default, deserialize_with = "present")]
         cpu_time_ms: Option<u64>,
+        instructions: u64,
         #[serde(default, deserialize_with = "only_base64")]
         stdout_encoding: Option<Encoding>,
         #[serde(default, deserialize_with = "only_base64")]
@@ -133,6 +134,8 @@ answer!(
         checkpoints: Vec<CheckpointInfo>,
         limits: Limits,
         instructions: u64,
+        #[serde(default, deserialize_with = "present")]
+        memory_hash: Option<String>,
         host_memory_bytes: u64,
         engine: String,
         image: String,

@@ -106,7 +106,7 @@ pub enum Trust {
 const ENGINE: (u32, u32) = (1, 2);
 const BOARD: (u32, u32) = (2, 2);
 const EXTENTS: (u32, u32) = (3, 1);
-const ATTACHMENT: (u32, u32) = (4, 1);
+const ATTACHMENT: (u32, u32) = (4, 2);
 
 /// Extents a reader takes: so many mappings a process may have (the default of `vm.max_map_count`).
 const LARGEST_EXTENTS: usize = 65_530;

@@ -67,9 +67,9 @@ fn the_format_is_what_it_was() {
         postcard::from_bytes(&bytes[HEADER..HEADER + number(&bytes, SECTIONS_BYTES) as usize]).unwrap();
     let kinds: Vec<_> =
         sections.iter().map(|(kind, version, bytes)| (*kind, *version, bytes.len())).collect();
-    assert_eq!(kinds, [(1, 2, 44), (2, 2, 304), (3, 1, 16), (4, 1, 9)], "sections: kind, version, bytes");
+    assert_eq!(kinds, [(1, 2, 44), (2, 2, 304), (3, 1, 16), (4, 2, 9)], "sections: kind, version, bytes");
     let sum: String = hash(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    let expected = "18d99f86cd4f93cfbd8d67a4ad35c879029bf2e482b4a691a437dd740f2d34d7";
+    let expected = "46b00d21ea2aa40b6d40bc5ea17f13ca2a7900805e2b9eab24051f7e8fdf3ee2";
     assert_eq!((bytes.len(), sum.as_str()), (24_610, expected));
 }
 

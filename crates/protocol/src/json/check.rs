@@ -30,9 +30,11 @@ pub(super) fn check(request: &Request) -> Checked {
                     || options.pty.is_some()
                     || options.open_stdin
                     || options.cpu_time_limit_ms.is_some()
+                    || options.max_instructions.is_some()
                 {
                     return Err(invalid_request(
-                        "`background`, `pty`, `open_stdin` and `cpu_time_limit_ms` do not go together with `session`",
+                        "`background`, `pty`, `open_stdin`, `cpu_time_limit_ms` and `max_instructions` do not go together \
+                         with `session`",
                     ));
                 }
             }
@@ -146,6 +148,9 @@ pub(super) fn check(request: &Request) -> Checked {
 fn process_options(options: &ProcessOptions) -> Checked {
     time_limit(options.time_limit_ms)?;
     options.cpu_time_limit_ms.map_or(Ok(()), |limit| milliseconds("cpu_time_limit_ms", limit, 1))?;
+    if options.max_instructions == Some(0) {
+        return Err(invalid_request("`max_instructions` must be at least 1"));
+    }
     output_limit(options.max_output_bytes)?;
     environment(&options.env)?;
     if let Some(user) = &options.user {

@@ -21,6 +21,7 @@ pub(crate) struct HostStatus {
     pub(crate) engine: String,
     pub(crate) image: String,
     pub(crate) restarts: u64,
+    pub(crate) memory_hash: Option<String>,
 }
 
 /// A question about the machine's state.
@@ -60,6 +61,7 @@ impl Operation for StatusOperation {
             checkpoints: host.checkpoints,
             limits: host.limits,
             instructions: host.instructions,
+            memory_hash: host.memory_hash,
             host_memory_bytes: resident_bytes(),
             engine: host.engine,
             image: host.image,

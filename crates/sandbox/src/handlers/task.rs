@@ -11,6 +11,7 @@ use wasm_sandbox_protocol::json::{DEFAULT_TIME_LIMIT_MS, ErrorCode, Failure, Out
 
 use crate::channel::Channel;
 use crate::operation::{GRACE, Operation, Step, agent_failure};
+use crate::time;
 
 /// The most bytes of replies that are kept in memory for one answer.
 pub(super) const LARGEST_ANSWER: u64 = 512 << 20;
@@ -126,7 +127,7 @@ impl<T: Task> TaskOperation<T> {
         }
         if self.uncredited >= CREDIT_PORTION {
             if self.task.is_blocked() {
-                self.due = Some(Instant::now() + PAUSE);
+                self.due = Some(time::now() + PAUSE);
             } else {
                 channel
                     .send(&HostToAgent::Credit { op: self.op, bytes: std::mem::take(&mut self.uncredited) });
@@ -143,7 +144,7 @@ impl<T: Task> TaskOperation<T> {
                     channel.send(&HostToAgent::Stdin { op: self.op, data: Bytes::from(piece) });
                 }
                 Input::Later => {
-                    self.due = Some(Instant::now() + PAUSE);
+                    self.due = Some(time::now() + PAUSE);
                     break;
                 }
                 Input::End => {
@@ -161,7 +162,7 @@ impl<T: Task> TaskOperation<T> {
             Some(Ok(summary)) => match self.task.outcome(summary) {
                 Some(outcome) => Step::Done(outcome),
                 None => {
-                    self.due = Some(Instant::now() + PAUSE);
+                    self.due = Some(time::now() + PAUSE);
                     Step::Pending
                 }
             },

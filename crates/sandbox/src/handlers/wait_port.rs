@@ -7,6 +7,7 @@ use wasm_sandbox_protocol::json::{DEFAULT_TIME_LIMIT_MS, ErrorCode, Failure, Por
 
 use crate::channel::Channel;
 use crate::operation::{GRACE, Operation, Step};
+use crate::time;
 
 /// The kernel's tables of TCP sockets (proc(5)).
 const TABLES: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
@@ -28,7 +29,7 @@ pub(crate) struct WaitPortOperation {
 
 impl WaitPortOperation {
     pub(crate) fn new(request: &WaitPort) -> Self {
-        let started = Instant::now();
+        let started = time::now();
         let limit = request.time_limit_ms.unwrap_or(DEFAULT_TIME_LIMIT_MS);
         Self {
             port: request.port,
@@ -51,17 +52,17 @@ impl WaitPortOperation {
     /// The table was read.
     fn looked(&mut self, channel: &mut Channel) -> Step {
         if is_listening(&String::from_utf8_lossy(&self.text), self.port) {
-            let duration_ms = self.started.elapsed().as_millis() as u64;
+            let duration_ms = time::since(self.started).as_millis() as u64;
             return Step::Done(PortOpen { port: self.port, duration_ms }.into());
         }
         self.table += 1;
         if !self.table.is_multiple_of(TABLES.len()) {
             self.look(channel);
-        } else if Instant::now() >= self.deadline {
+        } else if time::now() >= self.deadline {
             let message = format!("nothing listens on port {}", self.port);
             return Step::failed(Failure::new(ErrorCode::TimedOut, message));
         } else {
-            self.next_look = Some((Instant::now() + PAUSE).min(self.deadline));
+            self.next_look = Some((time::now() + PAUSE).min(self.deadline));
         }
         Step::Pending
     }

@@ -1,6 +1,7 @@
 //! The processes that requests start: in the foreground, in the background, and those of sessions.
 
 mod event_log;
+mod limits;
 mod record;
 mod requests;
 mod start;
@@ -25,6 +26,7 @@ use crate::client::{Answers, LOOK_FOR_ROOM, Ticket};
 use crate::operation::{GRACE, agent_failure};
 use crate::output::Output;
 use crate::sessions::SessionKey;
+use crate::time;
 
 /// Requests for processes that can be open at a time, running or ended in the background.
 pub(crate) const OPEN_PROCESSES: usize = 256;
@@ -74,12 +76,14 @@ impl Processes {
     pub(crate) fn start(&mut self, mut start: Start, op: OperationId, ticket: Ticket, context: &mut Context) {
         match self.try_start(&mut start, op, None, context.channel) {
             Ok(process) => {
+                process.record.instructions_end =
+                    start.options.max_instructions.map(|most| ticket.started_at.saturating_add(most));
                 process.stream = start.options.stream.then(|| ticket.clone());
                 process.ticket = Some(ticket);
                 process.deadline = (!start.options.background)
                     .then(|| start.time_limit_ms())
                     .flatten()
-                    .map(|limit| Instant::now() + Duration::from_millis(limit) + GRACE);
+                    .map(|limit| time::now() + Duration::from_millis(limit) + GRACE);
             }
             Err(failure) => context.answers.push((ticket, failure.into())),
         }
@@ -126,6 +130,8 @@ impl Processes {
             stdin,
             uncredited: 0,
             ended: None,
+            instructions_end: None,
+            out_of_instructions: false,
             session,
         };
         record.stdin.send(op, channel);
@@ -192,7 +198,7 @@ impl Processes {
                 None
             }
             AgentToHost::Exited(exited) => {
-                let ended = record::Ended::from(&exited);
+                let ended = record::Ended::new(&exited, process.record.out_of_instructions);
                 let exit_code = ended.exit_code;
                 process.ended(ended, context);
                 self.by_op.remove(&op);
@@ -213,7 +219,7 @@ impl Processes {
             _ => None,
         };
         if let Some(process) = self.table.get_mut(&number) {
-            process.poll(Instant::now(), context.answers);
+            process.poll(time::now(), context.answers);
         }
         if matches!(news, Some(SessionNews::Ended { .. })) {
             self.forget_ended(number);
@@ -237,11 +243,13 @@ impl Processes {
         }
     }
 
-    /// Answers what is due; when to call again.
-    pub(crate) fn tick(&mut self, now: Instant, context: &mut Context) -> Option<Instant> {
+    /// Answers what is due, and ends what has used up its `instructions`, which the machine has executed so far; when to
+    /// call again.
+    pub(crate) fn tick(&mut self, now: Instant, instructions: u64, context: &mut Context) -> Option<Instant> {
         let mut next: Option<Instant> = None;
         let mut at = |moment: Instant| next = Some(next.map_or(moment, |next| next.min(moment)));
         for process in self.table.values_mut() {
+            process.count_instructions(now, instructions, context.channel);
             process.poll(now, context.answers);
             process.waiters.iter().filter_map(|waiter| waiter.deadline).for_each(&mut at);
             process.deadline.filter(|_| process.record.ended.is_none()).into_iter().for_each(&mut at);
@@ -255,13 +263,6 @@ impl Processes {
             }
         }
         next
-    }
-
-    /// Whether the agent has let a process run far beyond its time.
-    pub(crate) fn is_overdue(&self, now: Instant) -> bool {
-        self.table.values().any(|process| {
-            process.record.ended.is_none() && process.deadline.is_some_and(|deadline| deadline <= now)
-        })
     }
 
     /// Stops what the request `target` started, and its waits.

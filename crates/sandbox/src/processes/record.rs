@@ -29,6 +29,10 @@ pub(crate) struct Record {
     /// Bytes of output that the agent was not yet told are consumed.
     pub(crate) uncredited: u32,
     pub(crate) ended: Option<Ended>,
+    /// It is killed when the machine has executed so many instructions.
+    pub(crate) instructions_end: Option<u64>,
+    /// It was killed for that.
+    pub(crate) out_of_instructions: bool,
     /// The session whose shell or interpreter this is.
     pub(crate) session: Option<SessionKey>,
 }
@@ -40,13 +44,16 @@ pub(crate) struct Ended {
     pub(crate) signal: Option<String>,
     pub(crate) timed_out: bool,
     cpu_limit: bool,
+    instruction_limit: bool,
     out_of_memory: bool,
     duration_ms: u64,
     cpu_time_ms: u64,
 }
 
-impl From<&Exited> for Ended {
-    fn from(exited: &Exited) -> Self {
+impl Ended {
+    /// `out_of_instructions`: the host has asked for its end, as its instructions were used up.
+    pub(crate) fn new(exited: &Exited, out_of_instructions: bool) -> Self {
+        let instruction_limit = out_of_instructions && exited.ended_by == EndedBy::Cancelled;
         let (exit_code, signal) = match exited.status {
             ExitStatus::Code(code) => (i32::from(code), None),
             ExitStatus::Signal(number) => (128 + i32::from(number), Some(signal_name(number))),
@@ -54,7 +61,9 @@ impl From<&Exited> for Ended {
         Self {
             exit_code,
             signal,
-            timed_out: matches!(exited.ended_by, EndedBy::TimeLimit | EndedBy::CpuTimeLimit),
+            timed_out: instruction_limit
+                || matches!(exited.ended_by, EndedBy::TimeLimit | EndedBy::CpuTimeLimit),
+            instruction_limit,
             cpu_limit: exited.ended_by == EndedBy::CpuTimeLimit,
             out_of_memory: exited.ended_by == EndedBy::OutOfMemory,
             duration_ms: exited.duration_us / 1000,
@@ -118,12 +127,16 @@ impl Record {
         if ended.cpu_limit {
             notes.insert(0, "its CPU time was over".to_owned());
         }
+        if ended.instruction_limit {
+            notes.insert(0, "its instructions were used up".to_owned());
+        }
         Some(ShellResult {
             exit_code: ended.exit_code,
             signal: ended.signal.clone(),
             timed_out: ended.timed_out,
             duration_ms: ended.duration_ms,
             cpu_time_ms: Some(ended.cpu_time_ms),
+            instructions: None,
             stdout_encoding: stdout.encoding,
             stderr_encoding: stderr.encoding,
             stdout_truncated: stdout.truncated_bytes > 0,

@@ -12,6 +12,7 @@ use super::waiters::{Goal, LogSearch, Waiter};
 use super::{Context, Process, Processes};
 use crate::client::Ticket;
 use crate::content::decode;
+use crate::time;
 
 impl Processes {
     pub(crate) fn list(&self) -> Outcome {
@@ -48,7 +49,7 @@ impl Processes {
         match self.find(id) {
             Ok(process) => {
                 process.waiters.push(waiter);
-                process.poll(Instant::now(), context.answers);
+                process.poll(time::now(), context.answers);
             }
             Err(failure) => context.answers.push((waiter.ticket, failure.into())),
         }
@@ -61,7 +62,7 @@ impl Processes {
             process.record.stdin.send(process.record.op(), context.channel);
             let goal = Goal::Written { until, size: data.len() as u64 };
             process.waiters.push(Waiter { ticket: ticket.clone(), deadline: None, goal });
-            process.poll(Instant::now(), context.answers);
+            process.poll(time::now(), context.answers);
             Ok(())
         });
         if let Err(failure) = written {
@@ -132,5 +133,5 @@ fn stdin_closed(id: &str) -> Failure {
 }
 
 fn deadline_in(milliseconds: u64) -> Instant {
-    Instant::now() + Duration::from_millis(milliseconds)
+    time::now() + Duration::from_millis(milliseconds)
 }

@@ -11,6 +11,7 @@ use wasm_sandbox_protocol::json::{
 use super::event_log::{Change, tell};
 use super::record::Record;
 use crate::client::Ticket;
+use crate::time;
 
 /// A request that waits.
 pub(crate) struct Waiter {
@@ -63,7 +64,7 @@ impl Waiter {
             }
             Goal::Line { search } => {
                 if let Some(line) = search.found.take() {
-                    let duration_ms = search.started.elapsed().as_millis() as u64;
+                    let duration_ms = time::since(search.started).as_millis() as u64;
                     return Some(LogFound { process_id: record.id(), line, duration_ms }.into());
                 }
                 if record.ended.is_some() {
@@ -115,7 +116,7 @@ impl LogSearch {
         let pattern = Regex::new(pattern).map_err(|error| {
             Failure::new(ErrorCode::InvalidPattern, format!("`pattern` is no regular expression: {error}"))
         })?;
-        Ok(Self { pattern, started: Instant::now(), lines: Default::default(), found: None })
+        Ok(Self { pattern, started: time::now(), lines: Default::default(), found: None })
     }
 
     /// Looks at what is still known of earlier output.

@@ -13,6 +13,7 @@ use super::scanner::Scanner;
 use crate::client::Ticket;
 use crate::output::Output;
 use crate::processes::{Change, EventLog, cancelled, join, output_notes, tell};
+use crate::time;
 
 /// What is asked for, whether in a shell or an interpreter.
 pub(super) struct Wanted {
@@ -68,7 +69,7 @@ pub(super) struct SessionEnd {
 
 impl Command {
     pub(super) fn new(ticket: Ticket, wanted: Wanted) -> Self {
-        let now = Instant::now();
+        let now = time::now();
         Self {
             ticket,
             outputs: [Output::with_limit(wanted.output_limit), Output::with_limit(wanted.output_limit)],
@@ -165,7 +166,7 @@ impl Command {
                 "the session has ended: the next request starts a new one, in the initial state".to_owned(),
             );
         }
-        let duration_ms = self.started.elapsed().as_millis() as u64;
+        let duration_ms = time::since(self.started).as_millis() as u64;
         let outcome = if self.wanted.is_code {
             RunCodeResult {
                 result: report.result,
@@ -173,6 +174,7 @@ impl Command {
                 exit_code,
                 timed_out: self.timed_out,
                 duration_ms,
+                instructions: None,
                 stdout_encoding: stdout.encoding,
                 stderr_encoding: stderr.encoding,
                 stdout_truncated: stdout.truncated_bytes > 0,
@@ -190,6 +192,7 @@ impl Command {
                 timed_out: self.timed_out,
                 duration_ms,
                 cpu_time_ms: None,
+                instructions: None,
                 stdout_encoding: stdout.encoding,
                 stderr_encoding: stderr.encoding,
                 stdout_truncated: stdout.truncated_bytes > 0,

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use wasm_sandbox_machine::{Entropy, Purpose};
 use wasm_sandbox_protocol::agent::{
     AgentToHost, HostToAgent, MAX_DATA, OperationId, Stream, WriteFile, WriteFlags,
 };
@@ -22,6 +23,7 @@ use crate::content::decode;
 use crate::operation::{GRACE, agent_failure};
 use crate::output;
 use crate::processes::{Context, Processes, SessionNews, Start};
+use crate::time;
 use command::{Command, Phase, SessionEnd, Wanted, busy};
 use scanner::Scanner;
 
@@ -61,11 +63,11 @@ struct Session {
 }
 
 /// All sessions.
-#[derive(Default)]
 pub(crate) struct Sessions {
     table: BTreeMap<SessionKey, Session>,
     /// Scripts that are being written.
     writes: BTreeMap<OperationId, SessionKey>,
+    entropy: Entropy,
 }
 
 impl Sessions {
@@ -152,7 +154,7 @@ impl Sessions {
         let is_bash = key.language.is_none_or(|language| language == Language::Bash);
         let is_new = !self.table.contains_key(&key);
         if is_new {
-            let session = start(&key, &options, is_bash, processes, context.channel)?;
+            let session = start(&key, &options, is_bash, processes, &mut self.entropy, context.channel)?;
             self.table.insert(key.clone(), session);
         } else if options.user.is_some() || options.clear_env {
             let message = "`user` and `clear_env` can only be given with the first command of a session";
@@ -299,7 +301,7 @@ impl Sessions {
                 && command.ticket().id.as_ref() == Some(target)
             {
                 command.cancel();
-                stop(key, session.number, command, Instant::now(), processes, channel);
+                stop(key, session.number, command, time::now(), processes, channel);
             }
         }
     }
@@ -321,7 +323,7 @@ impl Sessions {
         if let Some(command) = &mut session.command {
             command.cancel();
             command.phase = Phase::Killed;
-            command.deadline = Instant::now() + GRACE;
+            command.deadline = time::now() + GRACE;
         }
         session.closing.push(ticket);
         processes.kill(session.number, context.channel);
@@ -376,8 +378,8 @@ impl Sessions {
         busy.map(|session| session.number).collect()
     }
 
-    /// The sessions of a snapshot.
-    pub(crate) fn restore(kept: Vec<KeptSession>) -> Self {
+    /// The sessions of a snapshot; what is random about new ones depends on `seed`, if there is one.
+    pub(crate) fn restore(kept: Vec<KeptSession>, seed: Option<u64>) -> Self {
         let mut table = BTreeMap::new();
         for kept in kept {
             let mut session = Session::new(kept.number, kept.nonce);
@@ -386,7 +388,7 @@ impl Sessions {
             }
             table.insert(kept.key, session);
         }
-        Self { table, writes: BTreeMap::new() }
+        Self { table, writes: BTreeMap::new(), entropy: Entropy::new(seed, Purpose::Names) }
     }
 }
 
@@ -405,9 +407,10 @@ fn start(
     options: &ProcessOptions,
     is_bash: bool,
     processes: &mut Processes,
+    entropy: &mut Entropy,
     channel: &mut Channel,
 ) -> Result<Session, Failure> {
-    let nonce = nonce()?;
+    let nonce = nonce(entropy);
     let argv = match is_bash {
         true => vec!["/bin/bash".into(), "--noprofile".into(), "--norc".into()],
         false => vec!["python3".into(), "-c".into(), script::PYTHON_DRIVER.into(), nonce.clone()],
@@ -431,11 +434,10 @@ fn start(
 }
 
 /// What no output contains by accident.
-fn nonce() -> Result<String, Failure> {
+fn nonce(entropy: &mut Entropy) -> String {
     let mut bytes = [0_u8; 16];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Failure::new(ErrorCode::Internal, format!("the host has no randomness: {error}")))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    entropy.fill(&mut bytes);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Stops what a session is at work on: by asking, where that may help, otherwise with the session.

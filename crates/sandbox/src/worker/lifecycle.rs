@@ -1,7 +1,5 @@
 //! The machine's ends and beginnings: crashes, resets, snapshots.
 
-use std::time::Instant;
-
 use serde::{Deserialize, Serialize};
 use wasm_sandbox_machine::MachineSnapshot;
 use wasm_sandbox_protocol::agent::{HostToAgent, OperationId};
@@ -12,6 +10,7 @@ use crate::client::Ticket;
 use crate::guest::{Guest, GuestError, crash_message};
 use crate::processes::{Processes, Record};
 use crate::sessions::{KeptSession, Sessions};
+use crate::time;
 
 /// After so many boots in a row that failed, the machine is not tried again until it is asked for.
 const BOOT_ATTEMPTS: u32 = 3;
@@ -56,6 +55,7 @@ impl Worker {
     /// Goes on with what the host knew when a snapshot was taken.
     pub(super) fn take_over(&mut self, host_state: Option<Vec<u8>>) {
         self.operations.clear();
+        let seed = self.config.sources.seed;
         let state = host_state.and_then(|bytes| match postcard::from_bytes::<HostState>(&bytes) {
             Ok(state) => Some(state),
             Err(error) => {
@@ -65,11 +65,11 @@ impl Worker {
         });
         let Some(state) = state else {
             self.processes = Processes::default();
-            self.sessions = Sessions::default();
+            self.sessions = Sessions::restore(Vec::new(), seed);
             return;
         };
         self.processes = Processes::restore(state.processes, state.last_number);
-        self.sessions = Sessions::restore(state.sessions);
+        self.sessions = Sessions::restore(state.sessions, seed);
         if let State::Up(guest) = &mut self.state {
             for op in state.to_cancel {
                 guest.channel.send(&HostToAgent::Cancel { op: OperationId(op) });
@@ -90,7 +90,7 @@ impl Worker {
     /// Goes back to the initial state; answers when the machine is ready.
     pub(super) fn reset(&mut self, ticket: Ticket) {
         self.abandon(&Failure::new(ErrorCode::Cancelled, "it was stopped by `reset`"));
-        self.resetting = Some((ticket, Instant::now()));
+        self.resetting = Some((ticket, time::now()));
         self.failed_boots = 0;
         self.replace_guest(None);
         self.finish_reset();
@@ -105,7 +105,7 @@ impl Worker {
         if let Some((ticket, since)) = self.resetting.take() {
             // Whoever asks for the initial state need not hear that he has it.
             self.restarted = false;
-            let duration_ms = since.elapsed().as_millis() as u64;
+            let duration_ms = time::since(since).as_millis() as u64;
             self.answers.push((ticket, ResetDone { duration_ms }.into()));
         }
     }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 
-use wasm_sandbox_machine::{MachineSnapshot, Progress};
+use wasm_sandbox_machine::{ClockSource, MachineSnapshot, Progress};
 use wasm_sandbox_protocol::agent::{AgentToHost, HostToAgent, OperationId};
 use wasm_sandbox_protocol::json::{ErrorCode, Failure, Outcome, Request, RequestId};
 
@@ -20,6 +20,7 @@ use crate::guest::{Guest, GuestError};
 use crate::operation::{Operation, Step, agent_failure, operation_of};
 use crate::processes::{Context, Processes, cancelled};
 use crate::sessions::Sessions;
+use crate::time;
 use crate::watches::Watches;
 
 /// Something for the worker to do.
@@ -78,6 +79,7 @@ impl Worker {
         guest: Guest,
         host_state: Option<Vec<u8>>,
     ) -> Self {
+        let seed = config.sources.seed;
         let mut worker = Self {
             config,
             jobs,
@@ -85,7 +87,7 @@ impl Worker {
             state: State::Up(Box::new(guest)),
             operations: BTreeMap::new(),
             processes: Processes::default(),
-            sessions: Sessions::default(),
+            sessions: Sessions::restore(Vec::new(), seed),
             watches: Watches::default(),
             answers: Vec::new(),
             checkpoints: BTreeMap::new(),
@@ -102,6 +104,7 @@ impl Worker {
     /// Works until the last handle is gone and everything is answered.
     pub(crate) fn run(mut self) {
         loop {
+            self.follow_time();
             self.receive_jobs();
             self.start_jobs();
             self.give_answers();
@@ -125,9 +128,31 @@ impl Worker {
         }
     }
 
+    /// Whether the machine's time follows its instructions.
+    fn is_virtual(&self) -> bool {
+        self.config.sources.clock == ClockSource::Instructions
+    }
+
+    /// Tells this thread the machine's time, where that is what counts.
+    fn follow_time(&mut self) {
+        let is_virtual = self.is_virtual();
+        if let State::Up(guest) = &mut self.state {
+            time::follow(is_virtual.then(|| guest.now()));
+        }
+    }
+
+    /// Whether the machine is left alone although it could run: where time follows instructions, it passes only while
+    /// somebody waits for an answer. Otherwise it would depend on the host when a request comes.
+    fn stands_still(&self) -> bool {
+        self.is_virtual()
+            && self.is_idle()
+            && matches!(&self.state, State::Up(guest) if guest.ready().is_some())
+    }
+
     /// Whether the guest's latest frames led to something that cannot wait until it wakes up.
     fn has_more_to_do(&self) -> bool {
         match &self.state {
+            State::Up(_) if self.stands_still() => false,
             State::Up(guest) => {
                 guest.channel.has_outgoing() || (guest.ready().is_some() && !self.waiting.is_empty())
             }
@@ -167,14 +192,22 @@ impl Worker {
 
     /// Sleeps until something can happen: the guest's next timer, something of the host that is due, a new request.
     fn sleep(&mut self, wait: Option<Duration>, due: Option<Instant>) {
-        let now = Instant::now();
+        let now = time::now();
         let due = due.map(|due| due.saturating_duration_since(now));
         let patience = self
             .operations
             .values()
-            .map(|current| current.operation.patience().saturating_sub(current.last_sign.elapsed()));
+            .map(|current| current.operation.patience().saturating_sub(time::since(current.last_sign)));
         let wait = patience.chain(wait).chain(due).min().unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP);
         if wait.is_zero() {
+            return;
+        }
+        let still = self.stands_still();
+        if self.is_virtual() && !still && wait < LONGEST_SLEEP {
+            // Nothing happens before.
+            if let State::Up(guest) = &mut self.state {
+                guest.skip(wait);
+            }
             return;
         }
         if self.disconnected {
@@ -207,19 +240,23 @@ impl Worker {
 
     /// Runs the guest for a slice and carries its frames to those they belong to.
     fn run_guest(&mut self) -> Result<Progress, GuestError> {
+        if self.stands_still() {
+            return Ok(Progress::Idle(None));
+        }
         let State::Up(guest) = &mut self.state else { return Ok(Progress::Idle(None)) };
         let progress = guest.run()?;
+        self.follow_time();
         self.recycle_if_due()?;
         while let State::Up(guest) = &mut self.state {
             let Some(frame) = guest.next_frame()? else { break };
             self.dispatch(frame);
         }
         self.finish_reset();
-        let now = Instant::now();
+        let now = time::now();
         let silent = self
             .operations
             .values()
-            .find(|current| current.last_sign.elapsed() > current.operation.patience());
+            .find(|current| time::since(current.last_sign) > current.operation.patience());
         if let Some(current) = silent {
             let patience = current.operation.patience();
             return Err(GuestError::Crashed(format!(
@@ -255,7 +292,7 @@ impl Worker {
     /// Does what is due; when to call again.
     fn tick(&mut self) -> Option<Instant> {
         let State::Up(guest) = &mut self.state else { return None };
-        let now = Instant::now();
+        let (now, instructions) = (time::now(), guest.instructions());
         let mut context = Context { channel: &mut guest.channel, answers: &mut self.answers };
         let mut due = Vec::new();
         for (op, current) in &self.operations {
@@ -274,7 +311,7 @@ impl Worker {
         // Some may be due again.
         let operations = self.operations.values().filter_map(|current| current.operation.due());
         let watches = self.watches.tick(now, context.channel, context.answers);
-        let processes = self.processes.tick(now, &mut context);
+        let processes = self.processes.tick(now, instructions, &mut context);
         let sessions = self.sessions.tick(now, &self.processes, &mut guest.channel);
         operations.chain(processes).chain(sessions).chain(watches).min()
     }
@@ -318,8 +355,23 @@ impl Worker {
         self.disconnected = true;
     }
 
+    /// Instructions that the machine has executed.
+    fn instructions(&self) -> u64 {
+        match &self.state {
+            State::Up(guest) => guest.instructions(),
+            State::Down(_) => 0,
+        }
+    }
+
     fn give_answers(&mut self) {
-        for (ticket, outcome) in std::mem::take(&mut self.answers) {
+        let instructions = self.instructions();
+        for (ticket, mut outcome) in std::mem::take(&mut self.answers) {
+            let spent = instructions.checked_sub(ticket.started_at);
+            match &mut outcome {
+                Outcome::ShellResult(result) => result.instructions = spent,
+                Outcome::RunCodeResult(result) => result.instructions = spent,
+                _ => {}
+            }
             let crashed = matches!(&outcome, Outcome::Failure(failure) if failure.error_code == ErrorCode::MachineCrashed);
             // The answer that reports the crash is not the one that reports the restart.
             let restarted = !crashed && std::mem::take(&mut self.restarted);
@@ -358,7 +410,7 @@ impl Routes<'_> {
             };
             match step {
                 Step::Pending => {
-                    current.last_sign = Instant::now();
+                    current.last_sign = time::now();
                     self.operations.insert(op, current);
                 }
                 Step::Done(outcome) => self.answers.push((current.ticket, outcome)),

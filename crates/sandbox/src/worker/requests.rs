@@ -1,7 +1,5 @@
 //! From a request to whoever carries it out.
 
-use std::time::Instant;
-
 use wasm_sandbox_protocol::json::{
     Done, ErrorCode, Failure, HelloReport, Limits, MAXIMUM_OUTPUT_BYTES, MAXIMUM_TIME_LIMIT_MS, Outcome,
     PROTOCOL_VERSION, Request, Restored,
@@ -15,6 +13,7 @@ use crate::handlers::{self, HostStatus, StatusOperation, WaitPortOperation};
 use crate::operation::{Operation, Step};
 use crate::processes::{Context, OPEN_PROCESSES, Start};
 use crate::snapshots;
+use crate::time;
 
 /// Names in `capabilities`.
 const CAPABILITIES: [&str; 11] = [
@@ -58,6 +57,7 @@ impl Worker {
     }
 
     fn request(&mut self, ticket: Ticket, request: Request) {
+        let ticket = Ticket { started_at: self.instructions(), ..ticket };
         match request {
             Request::Hello(_) => {
                 self.answers.push((ticket, Outcome::Hello(Box::new(hello(&self.config)))));
@@ -65,7 +65,7 @@ impl Worker {
             Request::Reset(_) => self.reset(ticket),
             Request::Restore(restore) => self.restore_checkpoint(ticket, &restore.name),
             Request::Checkpoint(checkpoint) => {
-                let started = Instant::now();
+                let started = time::now();
                 let taken = self.take_snapshot();
                 let outcome = snapshots::checkpoint(taken, started, &mut self.checkpoints, checkpoint);
                 self.answers.push((ticket, outcome))
@@ -78,7 +78,7 @@ impl Worker {
                 self.answers.push((ticket, outcome))
             }
             Request::Save(save) => {
-                let started = Instant::now();
+                let started = time::now();
                 let taken = self.take_snapshot();
                 let outcome = snapshots::save(taken, started, self.config.identity, save);
                 self.answers.push((ticket, outcome))
@@ -131,8 +131,10 @@ impl Worker {
             Request::ProcessSignal(request) => processes.signal(&request, context),
             Request::ProcessResize(request) => processes.resize(&request, context),
             Request::SessionList(_) => Ok(sessions.list(processes)),
-            Request::Status(_) => {
-                return self.operate(ticket, Ok(Box::new(StatusOperation::new(host_status))));
+            Request::Status(status) => {
+                let memory_hash = status.memory_hash.then(|| guest.memory_hash());
+                let operation = StatusOperation::new(HostStatus { memory_hash, ..host_status });
+                return self.operate(ticket, Ok(Box::new(operation)));
             }
             Request::WaitPort(wait) => {
                 return self.operate(ticket, Ok(Box::new(WaitPortOperation::new(&wait))));
@@ -152,7 +154,7 @@ impl Worker {
         });
         match started {
             Ok((operation, Step::Pending)) => {
-                self.operations.insert(op, Current { ticket, operation, last_sign: Instant::now() });
+                self.operations.insert(op, Current { ticket, operation, last_sign: time::now() });
             }
             Ok((_, Step::Done(outcome))) => self.answers.push((ticket, outcome)),
             Err(failure) => self.answers.push((ticket, failure.into())),
@@ -160,7 +162,7 @@ impl Worker {
     }
 
     fn restore_checkpoint(&mut self, ticket: Ticket, name: &str) {
-        let started = Instant::now();
+        let started = time::now();
         let Some(snapshot) = self.checkpoints.get(name).cloned() else {
             return self.answers.push((ticket, snapshots::unknown_checkpoint(name).into()));
         };
@@ -168,7 +170,7 @@ impl Worker {
         self.replace_guest(Some(snapshot));
         let outcome = match &self.state {
             State::Up(_) => {
-                let duration_ms = started.elapsed().as_millis() as u64;
+                let duration_ms = time::since(started).as_millis() as u64;
                 Restored { name: name.to_owned(), duration_ms }.into()
             }
             State::Down(failure) => failure.clone().into(),
@@ -180,7 +182,7 @@ impl Worker {
         let config = &self.config;
         let (uptime_ms, instructions, kernel) = match &self.state {
             State::Up(guest) => (
-                guest.started().elapsed().as_millis() as u64,
+                time::since(guest.started()).as_millis() as u64,
                 guest.instructions(),
                 guest.ready().map(|ready| ready.kernel.clone()).unwrap_or_default(),
             ),
@@ -197,6 +199,7 @@ impl Worker {
             engine: config.engine.kind().name().to_owned(),
             image: config.image.name.clone(),
             restarts: self.restarts,
+            memory_hash: None,
         }
     }
 }

@@ -9,8 +9,11 @@ type Result<T> = wasmtime::Result<T>;
 
 /// Defines every import.
 pub(super) fn define<B: Bus>(linker: &mut Linker<State<B>>) -> Result<()> {
-    linker.func_wrap("host", "now", |mut caller: Caller<'_, State<B>>| -> u64 {
-        caller.data_mut().bus.now()
+    linker.func_wrap("host", "now", |mut caller: Caller<'_, State<B>>| -> Result<u64> {
+        let memory = caller.data().memory()?;
+        let (bytes, state) = memory.data_and_store_mut(&mut caller);
+        state.bus.note_instructions(state.shared.instructions(bytes));
+        Ok(state.bus.now())
     })?;
     linker.func_wrap("host", "random", |mut caller: Caller<'_, State<B>>| -> u64 {
         let bus = &mut caller.data_mut().bus;
@@ -107,6 +110,7 @@ pub(super) fn with_ram<B: Bus, R>(
     let memory = context.as_context().data().memory()?;
     let (bytes, state) = memory.data_and_store_mut(context.as_context_mut());
     let State { bus, ram, shared, written, .. } = state;
+    bus.note_instructions(shared.instructions(bytes));
     let ram = bytes
         .get_mut(ram.clone())
         .ok_or_else(|| VcpuError::Module("RAM lies outside of linear memory".into()))?;

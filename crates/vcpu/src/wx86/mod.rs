@@ -164,9 +164,12 @@ impl<B: Bus> CpuEngine<B> for Wx86<B> {
     fn run(&mut self) -> Result<Slice, VcpuError> {
         let end = self.instructions + SLICE;
         loop {
-            self.advance()?;
-            match self.run_for(end.saturating_sub(self.instructions).max(1))? {
-                BUDGET_USED => return Ok(Slice::Ran),
+            // Zero: an interrupt is there already.
+            let timer = self.advance()?.filter(|time| !time.is_zero() && self.bus().counts_instructions());
+            let timer = timer.map_or(SLICE, |time| u64::try_from(time.as_nanos()).unwrap_or(SLICE));
+            match self.run_for(end.saturating_sub(self.instructions).min(timer).max(1))? {
+                BUDGET_USED if self.instructions >= end => return Ok(Slice::Ran),
+                BUDGET_USED => {}
                 WAITS => return Ok(Slice::Idle(self.advance()?)),
                 HALTED => return Ok(Slice::Halted),
                 TRIPLE_FAULT => return Ok(Slice::TripleFault),

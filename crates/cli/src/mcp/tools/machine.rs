@@ -84,7 +84,7 @@ impl Server {
         let Outcome::Processes(processes) = processes.outcome else { return processes.unexpected() };
         let sessions = call(&self.machine, SessionList {}, &context).await?;
         let Outcome::Sessions(sessions) = sessions.outcome else { return sessions.unexpected() };
-        let answer = call(&self.machine, Status {}, &context).await?;
+        let answer = call(&self.machine, Status::default(), &context).await?;
         let Outcome::Status(report) = &answer.outcome else { return answer.unexpected() };
         let status = MachineStatus::new(report, processes.processes, sessions.sessions);
         answer.reply(status.text(), &status)

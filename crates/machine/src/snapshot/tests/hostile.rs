@@ -9,6 +9,7 @@ use wasm_sandbox_vcpu::{EngineState, OwnState, PAGE, TranslationsState};
 use super::counting_allocator::allocated_by;
 use super::sample::*;
 use crate::board::Board;
+use crate::machine::Sources;
 use crate::snapshot::{MachineSnapshot, SnapshotError, Trust};
 
 #[test]
@@ -183,7 +184,7 @@ fn claims(sections_bytes: u64, body_bytes: u64) -> bool {
 
 /// A board made of what a file says, if it can be.
 fn use_it(snapshot: MachineSnapshot) {
-    let _may_be_refused = Board::restore(ENGINE_IDENTITY.kind, disk(), snapshot.board);
+    let _may_be_refused = Board::restore(ENGINE_IDENTITY.kind, disk(), Sources::default(), snapshot.board);
 }
 
 proptest! {

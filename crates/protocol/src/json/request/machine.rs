@@ -14,7 +14,11 @@ pub struct Hello {}
 /// Asks how the machine is.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Status {}
+pub struct Status {
+    /// Tell the sum of the guest's memory as well, for comparing machines; it takes about a second.
+    #[serde(default)]
+    pub memory_hash: bool,
+}
 
 /// Puts everything back to the initial state: files, and processes with all that runs in the background.
 /// Requests that are under way are answered with `cancelled`. Checkpoints are kept.

@@ -51,6 +51,10 @@ macro_rules! starts_a_program {
             /// Longest CPU time in milliseconds, of it and its descendants together.
             #[serde(default)]
             pub cpu_time_limit_ms: Option<u64>,
+            /// Most guest instructions that the machine may execute, for whomever, until it ends. Then it and all its
+            /// descendants are killed, some hundred thousand instructions later at most.
+            #[serde(default)]
+            pub max_instructions: Option<u64>,
             /// Bytes kept of each of its output streams, at most 67 108 864 (64 MiB): the first and the last
             /// half; the middle is left out. 16 MiB if absent, 1 MiB with `background`.
             #[serde(default)]
@@ -84,6 +88,7 @@ macro_rules! starts_a_program {
                     open_stdin: self.open_stdin,
                     time_limit_ms: self.time_limit_ms,
                     cpu_time_limit_ms: self.cpu_time_limit_ms,
+                    max_instructions: self.max_instructions,
                     max_output_bytes: self.max_output_bytes,
                     encoding: self.encoding,
                     stream: self.stream,
@@ -108,6 +113,7 @@ pub struct ProcessOptions {
     pub open_stdin: bool,
     pub time_limit_ms: Option<u64>,
     pub cpu_time_limit_ms: Option<u64>,
+    pub max_instructions: Option<u64>,
     pub max_output_bytes: Option<u64>,
     pub encoding: Encoding,
     pub stream: bool,
@@ -122,7 +128,7 @@ starts_a_program! {
         pub command: String,
         /// Run it in the shell of this name, which lives on: directory, variables and functions persist
         /// from one command to the next. The first command starts the shell; then `user` and `clear_env`
-        /// can be given, later not. `background`, `pty`, `open_stdin` and `cpu_time_limit_ms` cannot. `cwd` and `env` change the shell's state. A command that runs too long
+        /// can be given, later not. `background`, `pty`, `open_stdin`, `cpu_time_limit_ms` and `max_instructions` cannot. `cwd` and `env` change the shell's state. A command that runs too long
         /// ends the shell.
         #[serde(default)]
         pub session: Option<String>,

@@ -75,8 +75,11 @@ pub struct StatusReport {
     pub processes_limit: Option<u64>,
     /// CPU time used by them since the machine was booted, in milliseconds.
     pub cpu_time_ms: u64,
-    /// Guest instructions executed by this machine.
+    /// Guest instructions executed by this machine. The engine `wx86` counts exactly, `v86` about.
     pub instructions: u64,
+    /// The SHA-256 sum of the guest's memory in hexadecimal digits, if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_hash: Option<String>,
     /// Memory of the host that this program occupies, in bytes.
     pub host_memory_bytes: u64,
     /// Requests for processes that are open; see `process_list`.

@@ -19,13 +19,17 @@ pub struct ShellResult {
     /// Name of the signal that ended it, such as `"SIGKILL"`; absent if it exited by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signal: Option<String>,
-    /// Whether it was killed because its time was over.
+    /// Whether it was killed because its time was over, or its instructions were used up.
     pub timed_out: bool,
     /// Run time in milliseconds.
     pub duration_ms: u64,
     /// CPU time in milliseconds, of it and the children it waited for; absent for commands in a session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_time_ms: Option<u64>,
+    /// Guest instructions that the machine executed from the request to its end: those of the command, of the kernel, and
+    /// of whatever else ran meanwhile. The engine `wx86` counts exactly, `v86` about. Absent in `process_wait`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<u64>,
     /// How `stdout` is written, if not as text.
     #[serde(skip_serializing_if = "is_text")]
     pub stdout_encoding: Encoding,
@@ -80,6 +84,9 @@ pub struct RunCodeResult {
     pub timed_out: bool,
     /// Run time in milliseconds.
     pub duration_ms: u64,
+    /// Guest instructions that the machine executed from the request to its end; see `shell`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<u64>,
     /// How `stdout` is written, if not as text.
     #[serde(skip_serializing_if = "is_text")]
     pub stdout_encoding: Encoding,
