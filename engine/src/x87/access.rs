@@ -98,12 +98,34 @@ impl Cpu {
         Ok(u128::from(high) << 64 | u128::from(low))
     }
 
+    /// Stores an operand; without `stores`, because of an exception, it only has to be possible.
+    #[inline(always)]
+    pub(super) fn store_operand<T: crate::Value>(
+        &mut self,
+        seg: Seg,
+        offset: u64,
+        value: T,
+        stores: bool,
+    ) -> Result<(), Fault> {
+        let linear = self.linear(seg, offset, T::BYTES, true)?;
+        if stores { self.store(linear, value) } else { self.load_for_update::<T>(linear).map(|_| ()) }
+    }
+
     /// Stores ten bytes, or none.
-    pub(super) fn store_ten(&mut self, seg: Seg, offset: u64, value: u128) -> Result<(), Fault> {
-        let linear = self.linear(seg, offset, 10, true)?;
-        let high = linear.wrapping_add(8) & self.address_mask;
-        self.probe(linear, 8, true)?;
-        self.probe(high, 2, true)?;
+    pub(super) fn store_ten(
+        &mut self,
+        seg: Seg,
+        offset: u64,
+        value: u128,
+        stores: bool,
+    ) -> Result<(), Fault> {
+        let linear = self.linear(seg, offset, 8, true)?;
+        self.load_for_update::<u64>(linear)?;
+        let high = self.linear(seg, offset.wrapping_add(8), 2, true)?;
+        self.load_for_update::<u16>(high)?;
+        if !stores {
+            return Ok(());
+        }
         self.store(linear, value as u64)?;
         self.store(high, (value >> 64) as u16)
     }

@@ -6,7 +6,7 @@ use iced_x86::{Code, Instruction};
 
 use super::f80::F80;
 use super::fpu::Pointers;
-use crate::{Cpu, Fault, Handler};
+use crate::{Cpu, Fault, Handler, Seg, Value};
 
 /// Longest image.
 const LONGEST: usize = 108;
@@ -39,6 +39,14 @@ impl Layout {
         if self == Self::Short { 2 } else { 4 }
     }
 
+    /// The image's linear address.
+    fn find(self, cpu: &mut Cpu, operand: (Seg, u64), bytes: u64, write: bool) -> Result<u64, Fault> {
+        match self {
+            Self::Short => cpu.image::<u16>(operand, bytes, write),
+            Self::Long => cpu.image::<u32>(operand, bytes, write),
+        }
+    }
+
     /// Bytes of the image.
     fn bytes(self, with_registers: bool) -> usize {
         7 * self.field() + if with_registers { 80 } else { 0 }
@@ -46,7 +54,26 @@ impl Layout {
 }
 
 impl Cpu {
-    /// Reads `to.len()` bytes at a linear address, or fails before anything else.
+    /// The linear address of an image all of whose bytes can be accessed. Silicon looks at the first field of type `T`
+    /// and then at the last byte, whose address is reported.
+    pub(super) fn image<T: Value>(
+        &mut self,
+        (seg, offset): (Seg, u64),
+        bytes: u64,
+        write: bool,
+    ) -> Result<u64, Fault> {
+        let first = self.linear(seg, offset, T::BYTES, write)?;
+        if write {
+            self.load_for_update::<T>(first)?;
+        } else {
+            self.load::<T>(first)?;
+        }
+        let linear = self.linear(seg, offset, bytes, write)?;
+        self.probe(linear.wrapping_add(bytes).wrapping_sub(1) & self.address_mask, 1, write)?;
+        Ok(linear)
+    }
+
+    /// Reads an image.
     pub(super) fn load_bytes(&mut self, linear: u64, to: &mut [u8]) -> Result<(), Fault> {
         for (place, at) in to.chunks_mut(2).zip((0u64..).step_by(2)) {
             let value: u16 = self.load(linear.wrapping_add(at) & self.address_mask)?;
@@ -55,12 +82,8 @@ impl Cpu {
         Ok(())
     }
 
-    /// Writes bytes at a linear address, all or none.
+    /// Writes an image, which [`Cpu::image`] has found to be possible.
     pub(super) fn store_bytes(&mut self, linear: u64, from: &[u8]) -> Result<(), Fault> {
-        // The last byte first, as silicon does: its address is reported.
-        let last = linear.wrapping_add(from.len() as u64).wrapping_sub(1) & self.address_mask;
-        self.probe(last, 1, true)?;
-        self.probe(linear, 1, true)?;
         for (place, at) in from.chunks(2).zip((0u64..).step_by(2)) {
             let value = place.iter().rev().fold(0u16, |value, byte| value << 8 | u16::from(*byte));
             self.store(linear.wrapping_add(at) & self.address_mask, value)?;
@@ -71,9 +94,9 @@ impl Cpu {
 
 fn store(cpu: &mut Cpu, insn: &Instruction, layout: Layout, with_registers: bool) -> Result<(), Fault> {
     cpu.x87_present()?;
-    let (seg, offset) = cpu.effective_address(insn);
+    let operand = cpu.effective_address(insn);
     let bytes = layout.bytes(with_registers);
-    let linear = cpu.linear(seg, offset, bytes as u64, true)?;
+    let linear = layout.find(cpu, operand, bytes as u64, true)?;
     let fpu = &cpu.fpu;
     let Pointers { ip, dp, cs, ds, opcode } = fpu.pointers;
     let (control, status, tags) = (fpu.control().into(), fpu.status().into(), fpu.tag_word().into());
@@ -109,9 +132,9 @@ fn store(cpu: &mut Cpu, insn: &Instruction, layout: Layout, with_registers: bool
 
 fn load(cpu: &mut Cpu, insn: &Instruction, layout: Layout, with_registers: bool) -> Result<(), Fault> {
     cpu.x87_ready()?;
-    let (seg, offset) = cpu.effective_address(insn);
+    let operand = cpu.effective_address(insn);
     let bytes = layout.bytes(with_registers);
-    let linear = cpu.linear(seg, offset, bytes as u64, false)?;
+    let linear = layout.find(cpu, operand, bytes as u64, false)?;
     let mut image = [0u8; LONGEST];
     cpu.load_bytes(linear, image.get_mut(..bytes).unwrap_or_default())?;
     let size = layout.field();

@@ -5,7 +5,7 @@ use iced_x86::{Code, Instruction};
 use super::f80::F80;
 use super::fpu::Pointers;
 use crate::state::{cr0, cr4};
-use crate::{Cpu, Fault, Handler};
+use crate::{Cpu, Fault, Handler, flag};
 
 /// Bits of MXCSR that exist; also what the image says of them.
 const MXCSR_MASK: u32 = 0xFFFF;
@@ -104,13 +104,19 @@ impl Cpu {
         }
         let (seg, offset) = self.effective_address(insn);
         let linear = self.linear(seg, offset, 512, write)?;
-        if linear & 15 != 0 { Err(Fault::GP0) } else { Ok(linear) }
+        if linear & 15 != 0 {
+            let checked = self.memory.is_checked() && self.cpl == 3 && self.system_flags & flag::AC != 0;
+            return Err(if checked { Fault::AC0 } else { Fault::GP0 });
+        }
+        // As silicon: the last byte first.
+        self.probe(linear.wrapping_add(511) & self.address_mask, 1, write)?;
+        self.probe(linear, 1, write)?;
+        Ok(linear)
     }
 }
 
 fn save(cpu: &mut Cpu, insn: &Instruction, wide: bool) -> Result<(), Fault> {
     let linear = cpu.fx_operand(insn, true)?;
-    cpu.probe(linear, 512, true)?;
     let image = cpu.fx_state(wide);
     let end = if cpu.cr4 & cr4::OSFXSR == 0 { XMM } else { XMM + 16 * cpu.xmm_count() };
     cpu.store_bytes(linear, image.get(..end.min(WRITTEN)).unwrap_or_default())

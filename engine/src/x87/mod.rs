@@ -15,6 +15,7 @@ mod fpu;
 mod fxsave;
 mod moves;
 mod operations;
+mod transcendental;
 
 use iced_x86::Code;
 
@@ -26,7 +27,11 @@ pub(crate) fn handler(code: Code) -> Option<Handler> {
     moves::handler(code)
         .or_else(|| operations::handler(code))
         .or_else(|| comparisons::handler(code))
+        .or_else(|| transcendental::handler(code))
         .or_else(|| control::handler(code))
         .or_else(|| environment::handler(code))
         .or_else(|| fxsave::handler(code))
 }
+
+#[cfg(test)]
+mod tests;

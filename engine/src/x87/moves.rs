@@ -6,7 +6,7 @@ use super::access::index;
 use super::arithmetic::{
     Double, Float, Single, from_bcd, from_float, from_integer, to_bcd, to_float, to_integer, truncated,
 };
-use super::env::{Env, OVERFLOW, Rounding, UNDERFLOW};
+use super::env::{DENORMAL, Env, OVERFLOW, Rounding, UNDERFLOW};
 use super::f80::F80;
 use crate::{Cpu, Fault, Handler, Value, flag};
 
@@ -83,7 +83,11 @@ fn load_float<F: Float, T: Value>(cpu: &mut Cpu, insn: &Instruction) -> Result<(
     let bits: T = cpu.load_operand(insn)?;
     let mut env = Env::extended(cpu.fpu.control());
     let value = from_float::<F>(bits.to_wide() as u64, &mut env);
-    if env.before != 0 && cpu.fpu.is_empty(7) && !cpu.fpu.commit(&env) {
+    if env.before != 0 && cpu.fpu.is_empty(7) {
+        // A denormal number is loaded even if that exception is not masked.
+        if cpu.fpu.commit(&env) || env.before == DENORMAL {
+            cpu.fpu.push(value);
+        }
         cpu.note_exception();
         return Ok(());
     }
@@ -148,28 +152,20 @@ fn store_float<F: Float, const POP: bool>(cpu: &mut Cpu, insn: &Instruction) -> 
     let mut env = Env::extended(cpu.fpu.control());
     let empty = cpu.fpu.is_empty(0);
     let bits = to_float::<F>(if empty { F80::INDEFINITE } else { cpu.fpu.st(0) }, &mut env);
-    let unmasked = |exceptions: u16| env.after & exceptions & !env_masks(cpu) != 0;
     let stores = if empty {
         cpu.fpu.is_masked(super::env::INVALID)
     } else {
-        !env.is_prevented() && !unmasked(OVERFLOW | UNDERFLOW)
+        !env.is_prevented() && env.after & (OVERFLOW | UNDERFLOW) & !cpu.fpu.control() == 0
     };
     let (seg, offset) = cpu.effective_address(insn);
-    if stores {
-        if F::BITS == 32 {
-            cpu.write(seg, offset, bits as u32)?;
-        } else {
-            cpu.write(seg, offset, bits)?;
-        }
+    if F::BITS == 32 {
+        cpu.store_operand(seg, offset, bits as u32, stores)?;
+    } else {
+        cpu.store_operand(seg, offset, bits, stores)?;
     }
     cpu.note_operand(insn, seg, offset);
     finish_store::<POP>(cpu, &env, empty, stores);
     Ok(())
-}
-
-#[inline(always)]
-fn env_masks(cpu: &Cpu) -> u16 {
-    cpu.fpu.control()
 }
 
 /// Notes exceptions after a store, and pops if there was one.
@@ -193,9 +189,7 @@ fn store_extended(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let stores = !empty || cpu.fpu.is_masked(super::env::INVALID);
     let value = if empty { F80::INDEFINITE } else { cpu.fpu.st(0) };
     let (seg, offset) = cpu.effective_address(insn);
-    if stores {
-        cpu.store_ten(seg, offset, value.bits())?;
-    }
+    cpu.store_ten(seg, offset, value.bits(), stores)?;
     cpu.note_operand(insn, seg, offset);
     finish_store::<true>(cpu, &Env::extended(cpu.fpu.control()), empty, stores);
     Ok(())
@@ -208,9 +202,7 @@ fn store_decimal(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let bits = to_bcd(if empty { F80::INDEFINITE } else { cpu.fpu.st(0) }, &mut env);
     let stores = !env.is_prevented();
     let (seg, offset) = cpu.effective_address(insn);
-    if stores {
-        cpu.store_ten(seg, offset, bits)?;
-    }
+    cpu.store_ten(seg, offset, bits, stores)?;
     cpu.note_operand(insn, seg, offset);
     finish_store::<true>(cpu, &env, empty, stores);
     Ok(())
@@ -234,9 +226,7 @@ fn store_integer<T: Value, const POP: bool>(
     };
     let stores = !env.is_prevented();
     let (seg, offset) = cpu.effective_address(insn);
-    if stores {
-        cpu.write(seg, offset, T::from_wide(value as u128))?;
-    }
+    cpu.store_operand(seg, offset, T::from_wide(value as u128), stores)?;
     cpu.note_operand(insn, seg, offset);
     finish_store::<POP>(cpu, &env, empty, stores);
     Ok(())
@@ -266,16 +256,15 @@ fn store_register<const POP: bool>(cpu: &mut Cpu, insn: &Instruction) -> Result<
     Ok(())
 }
 
-/// FSTPNCE: copies an empty register as it is.
+/// FSTPNCE: of an empty register nothing is copied.
 fn store_unchecked(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     cpu.x87_ready()?;
     cpu.note_instruction(insn);
     let i = index(insn.op0_register());
     let fpu = &mut cpu.fpu;
-    let (value, empty) = (fpu.st(0), fpu.is_empty(0));
-    fpu.set_st(i, value);
-    if empty {
-        fpu.free(i);
+    if !fpu.is_empty(0) {
+        let value = fpu.st(0);
+        fpu.set_st(i, value);
     }
     fpu.set_conditions(super::fpu::condition::C1, 0);
     fpu.pop();

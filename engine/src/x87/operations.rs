@@ -7,7 +7,7 @@ use super::arithmetic::{
     Double, Float, Quotient, Single, add, div, extract, from_float, from_integer, mul, remainder,
     round_to_integer, scale, sqrt, sub,
 };
-use super::env::{DENORMAL, Env, INVALID};
+use super::env::{DENORMAL, Env, INVALID, ZERO_DIVIDE};
 use super::f80::F80;
 use super::fpu::condition;
 use crate::{Cpu, Fault, Handler};
@@ -187,7 +187,7 @@ fn with_memory(cpu: &mut Cpu, value: F80, is_denormal: bool, f: Binary) -> Resul
         let a = fpu.st(0);
         let result = f(a, value, &mut env);
         // The operand is a normal number in its new format.
-        if is_denormal && is_number(a) && env.before & INVALID == 0 {
+        if is_denormal && is_number(a) && env.before & (INVALID | ZERO_DIVIDE) == 0 {
             env.before |= DENORMAL;
         }
         if fpu.commit(&env) {
@@ -270,12 +270,14 @@ fn partial_remainder(cpu: &mut Cpu, insn: &Instruction, nearest: bool) -> Result
     } else {
         let mut env = Env::extended(fpu.control());
         let result = remainder(fpu.st(0), fpu.st(1), nearest, &mut env);
-        if fpu.commit(&env) {
+        let completed = fpu.commit(&env);
+        if completed {
             fpu.set_st(0, result.value);
         }
         match result.quotient {
+            _ if !completed => fpu.set_conditions(condition::C2, 0),
             Quotient::None => fpu.set_conditions(condition::C2, 0),
-            Quotient::Partial => fpu.set_conditions(condition::C2, condition::C2),
+            Quotient::Partial => fpu.set_conditions(condition::ALL, condition::C2),
             Quotient::Bits(bits) => {
                 let bit = |n: u8, to: u16| u16::from(bits >> n & 1).wrapping_mul(to);
                 let conditions = bit(2, condition::C0) | bit(1, condition::C3) | bit(0, condition::C1);

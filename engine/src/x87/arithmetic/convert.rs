@@ -92,21 +92,22 @@ fn to_float_rounded<F: Float>(a: F80, sign: u64, env: &mut Env) -> u64 {
     let carried = exponent + i32::from(rounded.carry);
     if carried <= 0 {
         rounded = round_to(shift_sticky(wide, (1 - exponent) as u32), F::PRECISION, env.rounding, negative);
-        if rounded.inexact {
-            env.after |= PRECISION;
-        }
-        if rounded.inexact || !env.is_masked(UNDERFLOW) {
+        // If it is not masked nothing is stored, and nothing is inexact.
+        if !env.is_masked(UNDERFLOW) {
             env.after |= UNDERFLOW;
+        } else if rounded.inexact {
+            env.after |= UNDERFLOW | PRECISION;
+            env.rounded_up = rounded.up;
         }
-        env.rounded_up = rounded.up;
         // A significand that became the smallest normal one carries into the exponent.
         return sign | rounded.significand >> extra;
     }
     if carried > 2 * F::BIAS {
-        env.after |= OVERFLOW;
-        if env.is_masked(OVERFLOW) || rounded.inexact {
-            env.after |= PRECISION;
+        if !env.is_masked(OVERFLOW) {
+            env.after |= OVERFLOW;
+            return sign;
         }
+        env.after |= OVERFLOW | PRECISION;
         env.rounded_up = env.rounding.rounds_up(negative, u64::MAX, true);
         return sign | if env.rounded_up { infinity } else { infinity - 1 };
     }
