@@ -1,8 +1,9 @@
 #!/bin/sh
-# Builds the guest's kernel: tinyconfig for i386 + kernel.config, on Debian's kernel source.
+# Builds the guest's kernel: tinyconfig + kernel.config + kernel-ARCHITECTURE.config, on Debian's kernel source.
 #
-#   build-kernel.sh SOURCE_TARBALL WORK_DIR OUT_DIR
+#   build-kernel.sh ARCHITECTURE SOURCE_TARBALL WORK_DIR OUT_DIR
 #
+# ARCHITECTURE is i686 or x86_64.
 # WORK_DIR (gigabytes, thrown away by the caller) holds sources and objects. OUT_DIR gets vmlinux
 # (uncompressed ELF without symbols), System.map, config and version.txt.
 # JOBS sets how many compilers run at a time (default: as many as there are processors).
@@ -10,20 +11,29 @@
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-tarball=$1
-work=$2
-out=$3
+architecture=$1
+tarball=$2
+work=$3
+out=$4
 jobs=${JOBS:-$(nproc)}
 source=$work/source
 build=$work/build
-fragment=$here/kernel.config
+fragment=$work/fragment.config
+case $architecture in
+i686) kernel_architecture=i386 ;;
+x86_64) kernel_architecture=x86_64 ;;
+*)
+    echo "build-kernel: no architecture $architecture" >&2
+    exit 1
+    ;;
+esac
 
 # The same inputs give the same bytes.
 export LC_ALL=C KBUILD_BUILD_USER=sandbox KBUILD_BUILD_HOST=sandbox KBUILD_BUILD_VERSION=1
 export KBUILD_BUILD_TIMESTAMP='2025-01-01 00:00:00 UTC'
 
 make_kernel() {
-    make -C "$source" ARCH=i386 O="$build" -j"$jobs" "$@"
+    make -C "$source" ARCH="$kernel_architecture" O="$build" -j"$jobs" "$@"
 }
 
 # edit FILE LINE NEW: the one line of FILE that matches LINE becomes NEW.
@@ -56,7 +66,7 @@ check_config() {
         lost=1
     done <"$fragment"
     [ "$lost" = 0 ] || {
-        echo "build-kernel: $fragment asks for what this kernel does not have, or what depends on something else" >&2
+        echo "build-kernel: kernel.config or kernel-$architecture.config asks for what this kernel does not have, or what depends on something else" >&2
         exit 1
     }
 }
@@ -76,6 +86,7 @@ edit arch/x86/kernel/tsc.c '[[:space:]]{2}cpu_khz = x86_platform.calibrate_cpu\(
 
 echo "step: configuring"
 make_kernel tinyconfig
+cat "$here/kernel.config" "$here/kernel-$architecture.config" >"$fragment"
 "$source/scripts/kconfig/merge_config.sh" -m -O "$build" "$build/.config" "$fragment" >"$work/merge.log"
 make_kernel olddefconfig
 check_config

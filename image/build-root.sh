@@ -1,17 +1,18 @@
 #!/bin/sh
-# Builds the guest's root file system: Debian for i386 as an uncompressed erofs.
+# Builds the guest's root file system: Debian as an uncompressed erofs.
 #
-#   build-root.sh WORK_DIR OUT_DIR
+#   build-root.sh ARCHITECTURE WORK_DIR OUT_DIR
 #
-# OUT_DIR gets root.erofs and packages.txt. DEBIAN_SUITE, EROFS_UUID and SOURCE_DATE_EPOCH come
+# ARCHITECTURE is Debian's name of it, i386 or amd64. OUT_DIR gets root.erofs and packages.txt. DEBIAN_SUITE, EROFS_UUID and SOURCE_DATE_EPOCH come
 # from the caller; DEBIAN_MIRROR, if set, replaces the mirror this host's apt uses.
-# Neither root nor an i386 architecture on the host is needed: without root mmdebstrap works in a
+# Neither root nor a foreign architecture on the host is needed: without root mmdebstrap works in a
 # user namespace. Called by `cargo xtask image`; usable by hand.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-work=$1
-out=$2
+architecture=$1
+work=$2
+out=$3
 suite=$DEBIAN_SUITE
 uuid=$EROFS_UUID
 epoch=$SOURCE_DATE_EPOCH
@@ -43,10 +44,10 @@ fi
 packages=$(sed -e 's/#.*//' "$here/packages.list" | tr -s ' \t\n' ',' | sed -e 's/^,//' -e 's/,$//')
 
 mkdir -p "$work" "$out"
-echo "step: installing packages of $suite for i386"
+echo "step: installing packages of $suite for $architecture"
 # Only the release itself: it carries the fixes of its point releases, and the other suites do not
 # always have an index for i386.
-mmdebstrap --mode="$mode" --variant=apt --architectures=i386 --format=tar \
+mmdebstrap --mode="$mode" --variant=apt --architectures="$architecture" --format=tar \
     --aptopt='APT::Install-Recommends "false"' \
     --dpkgopt="$here/dpkg.cfg" \
     --skip=output/dev \

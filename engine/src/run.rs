@@ -165,6 +165,10 @@ impl Cpu {
             }
             self.rip = start;
             self.budget += 1;
+            if fault == Fault::Repeat {
+                // A string instruction traps after each element.
+                self.finish_step(traps)?;
+            }
             return Err(fault);
         }
         self.system_flags &= !flag::RF;

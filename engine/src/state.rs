@@ -182,6 +182,8 @@ pub struct Cpu {
     pub(crate) cr4: u64,
     pub(crate) cr8: u64,
     pub(crate) efer: u64,
+    /// Data breakpoints that the instruction being executed has met, a bit each.
+    pub(crate) data_breakpoints: u8,
     /// Debug registers.
     pub dr: [u64; 8],
     pub(crate) msr: Msrs,
@@ -228,6 +230,7 @@ impl Cpu {
             cr4: 0,
             cr8: 0,
             efer: 0,
+            data_breakpoints: 0,
             dr: [0, 0, 0, 0, 0, 0, 0xFFFF_0FF0, 0x400],
             msr: Msrs { pat: 0x0007_0406_0007_0406, misc_enable: 1, ..Msrs::default() },
             fpu: Fpu::default(),
@@ -309,5 +312,6 @@ impl Cpu {
         self.cpl = cpl;
         self.memory.select(cpl == 3);
         self.update_mode();
+        self.update_checks();
     }
 }

@@ -4,6 +4,7 @@
 //! A file is replaced only when its content changes, and then by a copy, never by a link to the cache:
 //! cargo goes by time stamps, and those of the cache are older than the last build.
 
+use crate::architecture::Architecture;
 use crate::cache::Cache;
 use crate::progress::Step;
 use crate::recipe::{self, Key};
@@ -28,27 +29,37 @@ const PROGRAM_MODE: u32 = 0o100_755;
 pub fn assemble(cache: &Cache, jobs: Option<usize>) -> Result<PathBuf> {
     let directory =
         env::var_os(VARIABLE).map_or_else(|| recipe::repository().join("target/artifacts"), PathBuf::from);
-    let image_directory = directory.join("image");
-    fs::create_dir_all(&image_directory)
-        .with_context(|| format!("creating {}", image_directory.display()))?;
+    fs::create_dir_all(&directory).with_context(|| format!("creating {}", directory.display()))?;
 
     for (name, wasm) in [("v86", v86::fetch(cache)?), ("wx86", engine::build(cache)?)] {
         place(&wasm, &directory.join(name).with_extension("wasm"))?;
         machine_code(&wasm, &directory.join(name).with_extension("cwasm"))?;
     }
 
-    let image = image::build(cache, jobs)?;
-    for name in IMAGE_FILES {
-        place(&image.join(name), &image_directory.join(name))?;
+    for architecture in Architecture::ALL {
+        place_image(cache, architecture, jobs, &directory.join(architecture.image_directory()))?;
     }
-
-    let agent = agent::build(cache)?;
-    let agent = fs::read(&agent).with_context(|| format!("reading {}", agent.display()))?;
-    let archive = directory.join("initramfs.new");
-    fs::write(&archive, initramfs(&agent)?).with_context(|| format!("writing {}", archive.display()))?;
-    place(&archive, &image_directory.join("initramfs.cpio"))?;
-    fs::remove_file(&archive)?;
     Ok(directory)
+}
+
+/// Makes `directory` the image of an architecture with the agent's initial file system.
+fn place_image(
+    cache: &Cache,
+    architecture: Architecture,
+    jobs: Option<usize>,
+    directory: &Path,
+) -> Result<()> {
+    fs::create_dir_all(directory).with_context(|| format!("creating {}", directory.display()))?;
+    let image = image::build(cache, architecture, jobs)?;
+    for name in IMAGE_FILES {
+        place(&image.join(name), &directory.join(name))?;
+    }
+    let agent = agent::build(cache, architecture)?;
+    let agent = fs::read(&agent).with_context(|| format!("reading {}", agent.display()))?;
+    let archive = directory.join("initramfs.made");
+    fs::write(&archive, initramfs(&agent)?).with_context(|| format!("writing {}", archive.display()))?;
+    place(&archive, &directory.join("initramfs.cpio"))?;
+    Ok(fs::remove_file(&archive)?)
 }
 
 /// The initial file system: the agent as `/init`. The kernel makes `/dev/console` itself.

@@ -100,6 +100,7 @@ impl Product {
     /// The key of everything that goes into it.
     fn key(&self, repository: &Path, toolchain: &Toolchain) -> Result<String> {
         let mut key = Key::new(self.format)
+            .with("target", self.target.as_bytes())
             .with("flags", self.flags.as_bytes())
             .with("rustc", toolchain.version.as_bytes());
         for source in self.sources {
@@ -196,7 +197,7 @@ mod tests {
     use super::*;
     use crate::{agent, engine};
 
-    const ALL: [&Product; 2] = [&agent::AGENT, &engine::ENGINE];
+    const ALL: [&Product; 3] = [&agent::I686, &agent::X86_64, &engine::ENGINE];
 
     #[test]
     fn the_key_follows_the_compiler() {
@@ -218,7 +219,7 @@ mod tests {
 
     #[test]
     fn dependencies_name_versions_and_no_paths() {
-        for (product, needed) in ALL.into_iter().zip(["rustix v", "iced-x86 v"]) {
+        for (product, needed) in ALL.into_iter().zip(["rustix v", "rustix v", "iced-x86 v"]) {
             let dependencies = product.dependencies(&repository()).unwrap();
             assert!(dependencies.lines().any(|line| line.starts_with(needed)), "{dependencies}");
             assert!(!dependencies.contains("(/") && !dependencies.contains("proptest"), "{dependencies}");

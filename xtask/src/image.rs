@@ -1,6 +1,7 @@
 //! The image: a directory with everything a machine boots from, and `image.json`, which says what
 //! it is.
 
+use crate::architecture::Architecture;
 use crate::cache::Cache;
 use crate::recipe::{self, Key};
 use crate::{kernel, root};
@@ -33,9 +34,9 @@ struct Description {
 }
 
 /// Builds the image, or finds it in the cache; returns its directory.
-pub fn build(cache: &Cache, jobs: Option<usize>) -> Result<PathBuf> {
-    let kernel = kernel::build(cache, jobs)?;
-    let root = root::build(cache)?;
+pub fn build(cache: &Cache, architecture: Architecture, jobs: Option<usize>) -> Result<PathBuf> {
+    let kernel = kernel::build(cache, architecture, jobs)?;
+    let root = root::build(cache, architecture)?;
     let key =
         Key::new(FORMAT).with("kernel", kernel.key.as_bytes()).with("root", root.key.as_bytes()).finish();
 
@@ -46,8 +47,8 @@ pub fn build(cache: &Cache, jobs: Option<usize>) -> Result<PathBuf> {
             sha256.insert(name, recipe::sha256_of(&out.join(name))?);
         }
         let description = Description {
-            name: format!("debian-{}-i386", root.facts.debian),
-            architecture: "i686",
+            name: format!("debian-{}-{}", root.facts.debian, architecture.debian()),
+            architecture: architecture.name(),
             kernel: kernel.version,
             debian: root.facts.debian,
             sha256,

@@ -1,5 +1,6 @@
-//! The kernel: Debian's source of Linux 6.1 with the options of `image/kernel.config`.
+//! The kernel: Debian's source of Linux 6.1 with the options of `image/kernel.config` and of the architecture's own file.
 
+use crate::architecture::Architecture;
 use crate::cache::Cache;
 use crate::progress::Step;
 use crate::recipe::{self, Key};
@@ -25,7 +26,7 @@ pub struct Kernel {
 }
 
 /// Builds the kernel, or finds it in the cache.
-pub fn build(cache: &Cache, jobs: Option<usize>) -> Result<Kernel> {
+pub fn build(cache: &Cache, architecture: Architecture, jobs: Option<usize>) -> Result<Kernel> {
     let source_version = match recipe::package_version(SOURCE_PACKAGE)? {
         Some(version) => version,
         None => {
@@ -34,17 +35,19 @@ pub fn build(cache: &Cache, jobs: Option<usize>) -> Result<Kernel> {
                 .context("the kernel's source package is still missing")?
         }
     };
+    let options = format!("kernel-{}.config", architecture.name());
     let key = Key::new(FORMAT)
         .with(SOURCE_PACKAGE, source_version.as_bytes())
-        .with_files(&["kernel.config", "build-kernel.sh"])?
+        .with("architecture", architecture.name().as_bytes())
+        .with_files(&["kernel.config", &options, "build-kernel.sh"])?
         .finish();
 
     let directory = cache.entry("kernel", &key, |out| {
         recipe::install_packages()?;
         let scratch = cache.scratch()?;
-        let step = Step::new("kernel");
+        let step = Step::new(&format!("kernel for {}", architecture.name()));
         let mut command = Command::new(recipe::directory().join("build-kernel.sh"));
-        command.arg(SOURCE_TARBALL).arg(scratch.path()).arg(out);
+        command.arg(architecture.name()).arg(SOURCE_TARBALL).arg(scratch.path()).arg(out);
         if let Some(jobs) = jobs {
             command.env("JOBS", jobs.to_string());
         }

@@ -5,6 +5,7 @@
 //! print its path as the last line on stdout; what they do meanwhile goes to stderr.
 
 mod agent;
+mod architecture;
 mod artifacts;
 mod cache;
 mod client;
@@ -20,6 +21,7 @@ mod tidy;
 mod v86;
 
 use anyhow::Result;
+use architecture::Architecture;
 use cache::Cache;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -42,9 +44,16 @@ enum Chore {
         /// Only this part of the image
         #[arg(long, value_enum)]
         only: Option<Part>,
+        /// What it is for
+        #[arg(long, value_enum, default_value = "i686")]
+        arch: Architecture,
     },
     /// Build the program inside the guest, or find it in the cache
-    Agent,
+    Agent {
+        /// What it is for
+        #[arg(long, value_enum, default_value = "i686")]
+        arch: Architecture,
+    },
     /// Build this project's own CPU engine, wx86.wasm, or find it in the cache
     Engine,
     /// Put together all that the program carries inside, in target/artifacts
@@ -88,10 +97,12 @@ fn main() -> ExitCode {
 /// Does a chore; returns the path of what it made.
 fn run(chore: Chore) -> Result<Option<PathBuf>> {
     let made = match chore {
-        Chore::Image { jobs, only: None } => image::build(&Cache::open()?, jobs)?,
-        Chore::Image { jobs, only: Some(Part::Kernel) } => kernel::build(&Cache::open()?, jobs)?.directory,
-        Chore::Image { only: Some(Part::Root), .. } => root::build(&Cache::open()?)?.directory,
-        Chore::Agent => agent::build(&Cache::open()?)?,
+        Chore::Image { jobs, only: None, arch } => image::build(&Cache::open()?, arch, jobs)?,
+        Chore::Image { jobs, only: Some(Part::Kernel), arch } => {
+            kernel::build(&Cache::open()?, arch, jobs)?.directory
+        }
+        Chore::Image { only: Some(Part::Root), arch, .. } => root::build(&Cache::open()?, arch)?.directory,
+        Chore::Agent { arch } => agent::build(&Cache::open()?, arch)?,
         Chore::Engine => engine::build(&Cache::open()?)?,
         Chore::Artifacts { jobs } => artifacts::assemble(&Cache::open()?, jobs)?,
         Chore::V86 => v86::fetch(&Cache::open()?)?,

@@ -1,6 +1,7 @@
-//! The root file system: Debian for i386 as an uncompressed erofs, cheap to read for an emulated
+//! The root file system: Debian as an uncompressed erofs, cheap to read for an emulated
 //! CPU, packed into the seekable zstd format, which the block device's native side unpacks.
 
+use crate::architecture::Architecture;
 use crate::cache::Cache;
 use crate::progress::Step;
 use crate::recipe::{self, Key};
@@ -57,8 +58,9 @@ pub struct Package {
 }
 
 /// Builds the root file system, or finds it in the cache.
-pub fn build(cache: &Cache) -> Result<Root> {
+pub fn build(cache: &Cache, architecture: Architecture) -> Result<Root> {
     let key = Key::new(FORMAT)
+        .with("architecture", architecture.debian().as_bytes())
         .with("suite", SUITE.as_bytes())
         .with("uuid", UUID.as_bytes())
         .with("epoch", EPOCH.as_bytes())
@@ -72,9 +74,10 @@ pub fn build(cache: &Cache) -> Result<Root> {
         let scratch = cache.scratch()?;
         let built = scratch.path().join("out");
 
-        let step = Step::new("root");
+        let step = Step::new(&format!("root for {}", architecture.name()));
         let mut command = Command::new(recipe::directory().join("build-root.sh"));
         command
+            .arg(architecture.debian())
             .arg(scratch.path().join("work"))
             .arg(&built)
             .env("DEBIAN_SUITE", SUITE)

@@ -15,8 +15,8 @@
 //! not asked for; the C library and the locales are those of the moment the shell was started. Shells that wait are
 //! visible to `ps` and count against the limit on processes.
 //!
-//! Where the processor is the guest's, only one shell goes through its start: the [`zygote`], of which the others are
-//! copies. They are made in quiet moments too, and if there are none, when a request comes.
+//! Where it is possible, only one shell goes through its start: the [`zygote`], of which the others are copies. They are
+//! made in quiet moments too, and if there are none, when a request comes.
 //!
 //! A request that does not fit, for whatever reason, takes the usual way. Shells are only started when nothing was asked
 //! for some milliseconds, one at a time and at the lowest priority.
@@ -24,9 +24,7 @@
 mod inputs;
 mod script;
 mod shell;
-#[cfg(target_arch = "x86")]
 mod symbols;
-#[cfg_attr(not(target_arch = "x86"), path = "waiting/no_zygote.rs")]
 mod zygote;
 
 use std::os::fd::OwnedFd;
@@ -95,7 +93,9 @@ pub struct Released {
 }
 
 /// A signal that was sent to a waiting shell kills it when it is next scheduled, and until then nothing tells it from one
-/// that lives. If a request was given to such a shell, it runs in another.
+/// that lives. If a request was given to such a shell, it runs in another. (A copy waits in `read`, which may still return
+/// the script's beginning to a shell that a signal is on its way to, and then nothing tells that it was not the command that
+/// ended it.)
 pub struct Retry {
     /// The request.
     pub exec: Exec<'static>,

@@ -8,6 +8,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::process::{Gid, Pid, Uid};
 
+use super::arch::clone3_and_call;
+
 /// Bytes of stack for the child between `clone3` and `execve`; it calls a handful of system call wrappers.
 const STACK: usize = 64 * 1024;
 
@@ -109,7 +111,9 @@ pub fn spawn(plan: &Plan, stack: &mut ChildStack) -> Result<(Pid, OwnedFd), (Ste
     // SAFETY: `args` describes a stack that nobody else uses, since `stack` is borrowed mutably and `CLONE_VFORK` keeps
     // this thread from going on until the child has left it. `prepared` outlives the call for the same reason. The
     // child runs `child`, which never returns and neither allocates nor panics.
-    let result = unsafe { clone3_and_call(&args, size_of::<CloneArgs>(), child, (&raw mut prepared).cast()) };
+    let result = unsafe {
+        clone3_and_call((&raw const args).cast(), size_of::<CloneArgs>(), child, (&raw mut prepared).cast())
+    };
     if result < 0 {
         return Err((Step::Clone, Errno::from_raw_os_error(-result as i32)));
     }
@@ -214,72 +218,4 @@ fn first_success(
         }
     }
     result
-}
-
-/// Calls `clone3`. The parent gets the kernel's answer, a process identifier or a negative error; the child, on its own
-/// stack, calls `function(argument)`.
-///
-/// # Safety
-/// `args` must be valid for `clone3` and name a stack for the child that stays untouched while the child uses it;
-/// `argument` must suit `function`.
-#[cfg(target_arch = "x86_64")]
-#[unsafe(naked)]
-unsafe extern "C" fn clone3_and_call(
-    args: *const CloneArgs,
-    size: usize,
-    function: extern "C" fn(*mut c_void) -> !,
-    argument: *mut c_void,
-) -> isize {
-    core::arch::naked_asm!(
-        "mov r8, rcx", // the kernel overwrites rcx and r11, and keeps rdx and r8
-        "mov eax, 435",
-        "syscall",
-        "test rax, rax",
-        "jz 2f",
-        "ret",
-        "2:",
-        "xor ebp, ebp",
-        "mov rdi, r8",
-        "call rdx",
-        "ud2",
-    )
-}
-
-/// Calls `clone3`. The parent gets the kernel's answer, a process identifier or a negative error; the child, on its own
-/// stack, calls `function(argument)`.
-///
-/// # Safety
-/// `args` must be valid for `clone3` and name a stack for the child that stays untouched while the child uses it;
-/// `argument` must suit `function`.
-#[cfg(target_arch = "x86")]
-#[unsafe(naked)]
-unsafe extern "C" fn clone3_and_call(
-    args: *const CloneArgs,
-    size: usize,
-    function: extern "C" fn(*mut c_void) -> !,
-    argument: *mut c_void,
-) -> isize {
-    core::arch::naked_asm!(
-        "push ebx",
-        "push esi",
-        "push edi",
-        "mov ebx, [esp + 16]",
-        "mov ecx, [esp + 20]",
-        "mov esi, [esp + 24]",
-        "mov edi, [esp + 28]",
-        "mov eax, 435",
-        "int 0x80", // not sysenter: it would return to the parent's stack
-        "test eax, eax",
-        "jz 2f",
-        "pop edi",
-        "pop esi",
-        "pop ebx",
-        "ret",
-        "2:",
-        "xor ebp, ebp",
-        "sub esp, 12", // keeps the stack aligned to 16 bytes at the call
-        "push edi",
-        "call esi",
-        "ud2",
-    )
 }

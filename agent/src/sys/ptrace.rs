@@ -6,29 +6,10 @@ use std::ffi::c_void;
 use rustix::io::Errno;
 use rustix::process::Pid;
 
+use super::arch::Registers;
+
 /// `PTRACE_EVENT_STOP` with `SIGTRAP`, as `wait4` reports it.
 const EVENT_STOP: i32 = (128 << 16) | (libc::SIGTRAP << 8) | 0x7f;
-
-/// The registers of an i386 process: `struct user_regs_struct`.
-#[repr(C)]
-#[derive(Debug, Default, Clone, Copy)]
-#[allow(missing_docs, reason = "the registers' own names")]
-pub struct Registers {
-    pub ebx: u32,
-    pub ecx: u32,
-    pub edx: u32,
-    pub esi: u32,
-    pub edi: u32,
-    pub ebp: u32,
-    pub eax: u32,
-    pub segments: [u32; 4],
-    pub orig_eax: u32,
-    pub eip: u32,
-    pub cs: u32,
-    pub eflags: u32,
-    pub esp: u32,
-    pub ss: u32,
-}
 
 /// A child that is stopped; it goes on when this is dropped.
 pub struct Stopped(Pid);
@@ -71,7 +52,7 @@ impl Drop for Stopped {
 
 fn request(request: libc::c_uint, pid: Pid, data: *mut c_void) -> rustix::io::Result<()> {
     // SAFETY: with the requests above the kernel uses nothing but `data`, which is null or points to `Registers`, the
-    // structure that i386 kernels read and write.
+    // structure that the kernel reads and writes.
     let result =
         unsafe { libc::ptrace(request, pid.as_raw_nonzero().get(), std::ptr::null_mut::<c_void>(), data) };
     if result < 0 { Err(last_error()) } else { Ok(()) }

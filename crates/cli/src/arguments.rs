@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use wasm_sandbox::{ClockSource, EngineKind, Sources};
+use wasm_sandbox::{Arch, ClockSource, EngineKind, Sources};
 
 /// A real Linux in a sandbox made of WebAssembly.
 ///
@@ -64,6 +64,12 @@ pub struct MachineArguments {
         value_parser = PossibleValuesParser::new(EngineKind::ALL.map(EngineKind::name))
             .try_map(|name| EngineKind::from_name(&name).ok_or("there is no such engine")))]
     pub engine: EngineKind,
+
+    /// What the guest is made for: i686, or x86_64, which needs the engine wx86
+    #[arg(long, value_name = "ARCH", default_value_t = Arch::default(), global = true,
+        value_parser = PossibleValuesParser::new(Arch::ALL.map(Arch::name))
+            .try_map(|name| Arch::from_name(&name).ok_or("there is no such architecture")))]
+    pub arch: Arch,
 
     /// What the guest's time follows: the host's clock, or the instructions it executes, a nanosecond each. The latter needs
     /// `--engine wx86`; with it the same requests have the same results, to the last bit

@@ -1,10 +1,10 @@
-//! What the program carries inside itself: the CPU engines and the default image.
+//! What the program carries inside itself: the CPU engines and an image for each architecture.
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
-use wasm_sandbox::{EngineIdentity, EngineKind, EngineModule, Image, SnapshotIdentity};
+use wasm_sandbox::{Arch, EngineIdentity, EngineKind, EngineModule, Image, SnapshotIdentity};
 
 macro_rules! artifact {
     ($name:literal) => {
@@ -12,10 +12,36 @@ macro_rules! artifact {
     };
 }
 
-static KERNEL: &[u8] = artifact!("image/vmlinux");
-static INITRD: &[u8] = artifact!("image/initramfs.cpio");
-static DISK: &[u8] = artifact!("image/root.erofs.zst");
-static DESCRIPTION: &[u8] = artifact!("image/image.json");
+/// The files of an image.
+struct Carried {
+    kernel: &'static [u8],
+    initrd: &'static [u8],
+    disk: &'static [u8],
+    description: &'static [u8],
+    hash: &'static str,
+}
+
+static I686: Carried = Carried {
+    kernel: artifact!("image/vmlinux"),
+    initrd: artifact!("image/initramfs.cpio"),
+    disk: artifact!("image/root.erofs.zst"),
+    description: artifact!("image/image.json"),
+    hash: env!("I686_IMAGE_HASH"),
+};
+static X86_64: Carried = Carried {
+    kernel: artifact!("image-x86_64/vmlinux"),
+    initrd: artifact!("image-x86_64/initramfs.cpio"),
+    disk: artifact!("image-x86_64/root.erofs.zst"),
+    description: artifact!("image-x86_64/image.json"),
+    hash: env!("X86_64_IMAGE_HASH"),
+};
+
+fn carried(arch: Arch) -> &'static Carried {
+    match arch {
+        Arch::I686 => &I686,
+        Arch::X86_64 => &X86_64,
+    }
+}
 
 /// A CPU engine.
 struct Engine {
@@ -51,32 +77,41 @@ pub fn engine(kind: EngineKind) -> Result<EngineModule> {
 /// A SHA-256 sum.
 pub type Hash = [u8; 32];
 
-/// What snapshots of the engine `kind` in this program, on an image with `image` as its hash, belong to.
-pub fn identity(kind: EngineKind, image: Hash, ram_bytes: u64) -> SnapshotIdentity {
+/// What snapshots of the engine `kind` in this program, on an image for `arch` with `image` as its hash, belong to.
+pub fn identity(kind: EngineKind, arch: Arch, image: Hash, ram_bytes: u64) -> SnapshotIdentity {
     let engine = EngineIdentity { kind, hash: hex_hash(parts(kind).hash) };
-    SnapshotIdentity { engine, image, ram_bytes }
+    SnapshotIdentity { engine, arch, image, ram_bytes }
 }
 
-/// The image inside the program, with its hash.
-pub fn default_image() -> Result<(Image, Hash)> {
+/// The image for `arch` inside the program, with its hash.
+pub fn default_image(arch: Arch) -> Result<(Image, Hash)> {
+    let Carried { kernel, initrd, disk, description, hash } = carried(arch);
     let image =
-        Image::new(KERNEL, INITRD, DISK, DESCRIPTION).context("the image inside this program is damaged")?;
-    Ok((image, hex_hash(env!("IMAGE_HASH"))))
+        Image::new(kernel, initrd, disk, description).context("the image inside this program is damaged")?;
+    Ok((image, hex_hash(hash)))
 }
 
-/// An image in a directory, as `xtask image` makes it, with its hash. The agent is always this
+/// An image for `arch` in a directory, as `xtask image` makes it, with its hash. The agent is always this
 /// program's own.
-pub fn image_from(directory: &Path) -> Result<(Image, Hash)> {
+pub fn image_from(directory: &Path, arch: Arch) -> Result<(Image, Hash)> {
+    let initrd = carried(arch).initrd;
     let read = |name: &str| -> Result<&'static [u8]> {
         let path = directory.join(name);
         let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         Ok(bytes.leak())
     };
     let (kernel, disk) = (read("vmlinux")?, read("root.erofs.zst")?);
-    let image = Image::new(kernel, INITRD, disk, read("image.json")?)
+    let image = Image::new(kernel, initrd, disk, read("image.json")?)
         .with_context(|| format!("the image in {} is damaged", directory.display()))?;
+    ensure!(
+        image.arch == arch,
+        "the image in {} is for {}, not {arch}: use --arch {}",
+        directory.display(),
+        image.arch,
+        image.arch
+    );
     let mut hasher = Sha256::new();
-    for part in [kernel, INITRD, disk] {
+    for part in [kernel, initrd, disk] {
         hasher.update(part);
     }
     Ok((image, hasher.finalize().into()))

@@ -11,9 +11,14 @@ use crate::{artifacts, prepare};
 
 /// A configuration that powers the machine on.
 pub fn config(arguments: &MachineArguments) -> Result<SandboxConfig> {
+    let (arch, engine) = (arguments.arch, arguments.engine);
+    ensure!(
+        arch.runs_on(engine),
+        "the CPU engine {engine} has no 64-bit mode: --arch {arch} needs --engine wx86"
+    );
     let (image, image_hash) = match &arguments.image {
-        Some(directory) => artifacts::image_from(directory)?,
-        None => artifacts::default_image()?,
+        Some(directory) => artifacts::image_from(directory, arch)?,
+        None => artifacts::default_image(arch)?,
     };
     let memory_limit_bytes = arguments.memory_limit_bytes();
     ensure!(
@@ -22,7 +27,7 @@ pub fn config(arguments: &MachineArguments) -> Result<SandboxConfig> {
         arguments.engine
     );
     Ok(SandboxConfig {
-        engine: artifacts::engine(arguments.engine)?,
+        engine: artifacts::engine(engine)?,
         image,
         memory_limit_bytes,
         process_limit: arguments.process_limit,
@@ -30,7 +35,7 @@ pub fn config(arguments: &MachineArguments) -> Result<SandboxConfig> {
         allow_read: existing(&arguments.allow_read, "--allow-read")?,
         allow_write: existing(&arguments.allow_write, "--allow-write")?,
         transport: TRANSPORT,
-        identity: artifacts::identity(arguments.engine, image_hash, memory_limit_bytes),
+        identity: artifacts::identity(engine, arch, image_hash, memory_limit_bytes),
         snapshot: None,
         sources: arguments.sources(),
         kernel_log: arguments.verbose,

@@ -8,7 +8,7 @@ use wasm_sandbox_vcpu::VcpuError;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum MachineError {
-    /// The kernel is not a 32-bit x86 ELF file this machine can boot.
+    /// The kernel is not an ELF file this machine can boot.
     #[error("the kernel cannot be booted: {0}")]
     Kernel(String),
     /// Kernel, initial RAM file system or command line do not fit into RAM.

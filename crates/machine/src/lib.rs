@@ -1,6 +1,7 @@
 //! A PC that boots Linux: the board with its chips, time, the boot protocol, and the run loop around
 //! a CPU engine. It knows neither JSON nor the agent's frames, only the bytes of the agent's port.
 
+mod arch;
 mod backends;
 mod board;
 mod boot;
@@ -13,6 +14,7 @@ mod interrupts;
 mod machine;
 mod snapshot;
 
+pub use arch::Arch;
 pub use clock::{ClockSource, wall_clock};
 pub use disk::DiskImage;
 pub use entropy::{Entropy, Purpose};

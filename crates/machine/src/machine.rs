@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use wasm_sandbox_devices::GuestMemory;
 use wasm_sandbox_vcpu::{CpuEngine, EngineKind, EngineModule, Slice, Statistics, VcpuError};
 
+use crate::arch::Arch;
 use crate::board::Board;
 use crate::boot::{self, BootSource};
 use crate::clock::ClockSource;
@@ -18,6 +19,8 @@ use crate::snapshot::MachineSnapshot;
 pub struct MachineConfig<'a> {
     /// The CPU engine's code.
     pub engine: &'a EngineModule,
+    /// What kernel and disk are made for.
+    pub arch: Arch,
     /// RAM in bytes.
     pub ram_bytes: u64,
     /// `vmlinux`.
@@ -80,13 +83,13 @@ impl Machine {
     /// # Errors
     /// [`MachineError`], except [`MachineError::Crashed`].
     pub fn boot(config: MachineConfig<'_>) -> Result<Self, MachineError> {
-        let MachineConfig { engine, ram_bytes, kernel, initrd, disk, verbose, sources } = config;
+        let MachineConfig { engine, arch, ram_bytes, kernel, initrd, disk, verbose, sources } = config;
         sources.check(engine.kind())?;
         let mut vcpu = engine.power_on(ram_bytes, Board::new(engine.kind(), disk, sources))?;
         let loglevel = if verbose { 7 } else { 4 };
         let command_line = format!("{COMMAND_LINE} loglevel={loglevel}{}", Board::command_line());
         let (ram, _) = vcpu.ram_and_bus();
-        let source = BootSource { kernel, initrd, command_line: &command_line };
+        let source = BootSource { arch, kernel, initrd, command_line: &command_line };
         let registers = boot::load(source, &mut GuestMemory::new(ram))?;
         vcpu.set_boot_registers(registers)?;
         vcpu.bus().clock().start();

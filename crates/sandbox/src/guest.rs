@@ -182,6 +182,7 @@ impl Guest {
     fn boot(config: &SandboxConfig) -> Result<Self, GuestError> {
         let machine = Machine::boot(MachineConfig {
             engine: &config.engine,
+            arch: config.image.arch,
             ram_bytes: config.memory_limit_bytes,
             kernel: config.image.kernel,
             initrd: config.image.initrd,

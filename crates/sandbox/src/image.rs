@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
-use wasm_sandbox_machine::{DiskImage, EngineIdentity, EngineKind, EngineModule, SnapshotIdentity, Sources};
+use wasm_sandbox_machine::{
+    Arch, DiskImage, EngineIdentity, EngineKind, EngineModule, SnapshotIdentity, Sources,
+};
 
 use crate::config::{DEFAULT_MEMORY_LIMIT_BYTES, SandboxConfig, Transport};
 use crate::error::SandboxError;
@@ -13,6 +15,8 @@ use crate::error::SandboxError;
 pub struct Image {
     /// What `status` calls it.
     pub name: String,
+    /// What it is made for.
+    pub arch: Arch,
     /// `vmlinux`, uncompressed.
     pub kernel: &'static [u8],
     /// A cpio archive with the agent as `/init`.
@@ -25,7 +29,7 @@ pub struct Image {
 const FILES: [&str; 3] = ["vmlinux", "initramfs.cpio", "root.erofs.zst"];
 
 impl Image {
-    /// Puts an image together. `description` is JSON with its `name`.
+    /// Puts an image together. `description` is JSON with its `name` and its `architecture`.
     ///
     /// # Errors
     /// [`SandboxError::Image`]: part of it is damaged.
@@ -39,18 +43,21 @@ impl Image {
         let description: serde_json::Value =
             serde_json::from_slice(description).map_err(|error| damaged(&format!("image.json: {error}")))?;
         let name = description["name"].as_str().ok_or_else(|| damaged(&"image.json has no name"))?;
+        let arch = description["architecture"].as_str().and_then(Arch::from_name);
+        let arch = arch.ok_or_else(|| damaged(&"image.json has no architecture known here"))?;
         let disk = DiskImage::open(disk).map_err(|error| damaged(&error))?;
-        Ok(Self { name: name.to_owned(), kernel, initrd, disk })
+        Ok(Self { name: name.to_owned(), arch, kernel, initrd, disk })
     }
 }
 
 impl SandboxConfig {
     /// A configuration from the directory that `make build` leaves in `target/artifacts`: the CPU engine `kind`, which is
-    /// compiled now (that takes seconds), and the image, which stays in memory for good. With the default of everything else.
+    /// compiled now (that takes seconds), and the image for `arch`, which stays in memory for good. With the default of
+    /// everything else.
     ///
     /// # Errors
     /// [`SandboxError::Image`]: something is missing or damaged.
-    pub fn open(artifacts: &Path, kind: EngineKind) -> Result<Self, SandboxError> {
+    pub fn open(artifacts: &Path, kind: EngineKind, arch: Arch) -> Result<Self, SandboxError> {
         let read = |name: &str| -> Result<&'static [u8], SandboxError> {
             let path = artifacts.join(name);
             let bytes = std::fs::read(&path)
@@ -58,9 +65,13 @@ impl SandboxConfig {
             Ok(bytes.leak())
         };
         let wasm = read(&format!("{kind}.wasm"))?;
-        let [kernel, initrd, disk] = FILES.map(|name| read(&format!("image/{name}")));
+        let directory = match arch {
+            Arch::I686 => "image",
+            Arch::X86_64 => "image-x86_64",
+        };
+        let [kernel, initrd, disk] = FILES.map(|name| read(&format!("{directory}/{name}")));
         let (kernel, initrd, disk) = (kernel?, initrd?, disk?);
-        let image = Image::new(kernel, initrd, disk, read("image/image.json")?)?;
+        let image = Image::new(kernel, initrd, disk, read(&format!("{directory}/image.json"))?)?;
         let engine = EngineModule::compile(kind, wasm)
             .map_err(|error| SandboxError::Image(format!("{kind}.wasm cannot be compiled: {error}")))?;
         let hash = |parts: &[&[u8]]| -> [u8; 32] {
@@ -75,6 +86,7 @@ impl SandboxConfig {
             transport: Transport::default(),
             identity: SnapshotIdentity {
                 engine: EngineIdentity { kind, hash: hash(&[wasm]) },
+                arch,
                 image: hash(&[kernel, initrd, disk]),
                 ram_bytes: DEFAULT_MEMORY_LIMIT_BYTES,
             },

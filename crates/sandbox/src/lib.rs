@@ -10,11 +10,11 @@
 //! ```
 //! use std::path::Path;
 //! use wasm_sandbox::protocol::json::{ReadFile, Shell, WriteFile};
-//! use wasm_sandbox::{EngineKind, Sandbox, SandboxConfig};
+//! use wasm_sandbox::{Arch, EngineKind, Sandbox, SandboxConfig};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let artifacts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/artifacts");
-//! let config = SandboxConfig::open(&artifacts, EngineKind::V86)?;
+//! let config = SandboxConfig::open(&artifacts, EngineKind::V86, Arch::I686)?;
 //! let sandbox = Sandbox::start(config.clone())?;
 //!
 //! let result = sandbox.call(Shell { time_limit_ms: Some(60_000), ..Shell::new("echo hi; exit 3") })?;
@@ -40,11 +40,11 @@
 //! # use std::path::Path;
 //! use std::sync::mpsc::channel;
 //! use wasm_sandbox::protocol::json::{EventBody, ProcessChange, Shell};
-//! # use wasm_sandbox::{EngineKind, Sandbox, SandboxConfig};
+//! # use wasm_sandbox::{Arch, EngineKind, Sandbox, SandboxConfig};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let artifacts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/artifacts");
-//! # let sandbox = Sandbox::start(SandboxConfig::open(&artifacts, EngineKind::V86)?)?;
+//! # let sandbox = Sandbox::start(SandboxConfig::open(&artifacts, EngineKind::V86, Arch::I686)?)?;
 //! let (sender, events) = channel();
 //! let command = Shell { stream: true, time_limit_ms: Some(60_000), ..Shell::new("echo one; echo two") };
 //! let response = sandbox.request_with_events("my id", command, move |event| {
@@ -88,7 +88,7 @@ pub use fleet::{Fleet, Input};
 pub use image::Image;
 pub use sandbox::Sandbox;
 pub use wasm_sandbox_machine::{
-    ClockSource, DiskImage, EngineIdentity, EngineKind, EngineModule, EngineSnapshot, MachineError,
+    Arch, ClockSource, DiskImage, EngineIdentity, EngineKind, EngineModule, EngineSnapshot, MachineError,
     MachineSnapshot, SnapshotError, SnapshotIdentity, Sources, Trust, VcpuError,
 };
 pub use wasm_sandbox_protocol as protocol;

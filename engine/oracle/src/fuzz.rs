@@ -29,6 +29,8 @@ impl Target {
     pub const ALL: [Self; 4] = [Self::User, Self::Kernel, Self::PageTables, Self::Tables];
 }
 
+/// How many instructions programs are put together from.
+const POOL: u64 = 20_000;
 /// Instructions of a program.
 const BUDGET: u64 = 3000;
 /// A program that takes longer than this never comes back.
@@ -44,7 +46,8 @@ const KERNEL_CS32: u16 = 0x08;
 pub struct Fuzzer {
     guest: Guest,
     ram: Vec<u8>,
-    generators: [Generator; 2],
+    /// Instructions of 32-bit and of 64-bit code.
+    instructions: [Vec<Vec<u8>>; 2],
 }
 
 impl Default for Fuzzer {
@@ -52,12 +55,12 @@ impl Default for Fuzzer {
         let mut guest = Guest::new(System::Long, true);
         guest.return_from_exceptions();
         let ram = guest.cpu().ram().to_vec();
-        let generators = [Mode::Bits32, Mode::Bits64].map(|mode| Generator {
-            catalogue: Catalogue::new(mode, |_, _| true),
-            shape: Shape::Single,
-            seed: 0,
+        let instructions = [Mode::Bits32, Mode::Bits64].map(|mode| {
+            let catalogue = Catalogue::new(mode, |_, _| true);
+            let generator = Generator { catalogue, shape: Shape::Single, seed: 0 };
+            (0..POOL).filter_map(|number| generator.sample(number)).map(|sample| sample.case.code).collect()
         });
-        Self { guest, ram, generators }
+        Self { guest, ram, instructions }
     }
 }
 
@@ -89,15 +92,14 @@ impl Fuzzer {
     /// Code of random instructions, random bytes, or both.
     fn program(&self, random: &mut Random, mode: Mode) -> Vec<u8> {
         let length = (CODE_END - CODE) as usize;
-        let mut code = Vec::with_capacity(length + 16);
+        let mut code: Vec<u8> = Vec::with_capacity(length + 16);
         let kinds = random.below(4);
         while code.len() < length {
             if kinds == 0 || (kinds == 1 && random.one_in(4)) {
                 code.extend(random.next().to_le_bytes());
             } else {
-                let generator = &self.generators[usize::from(mode == Mode::Bits64)];
-                let sample = generator.sample(random.next() >> 16);
-                code.extend(sample.map(|sample| sample.case.code).unwrap_or_default());
+                let pool = &self.instructions[usize::from(mode == Mode::Bits64)];
+                code.extend(&pool[random.index(pool.len())]);
             }
             if code.len() > 256 && random.one_in(20) {
                 // The same over and over.
@@ -196,11 +198,20 @@ fn state(random: &mut Random, mode: Mode, is_kernel: bool) -> State {
     state
 }
 
-/// Runs programs until they have had this many instructions; says how many programs that were.
+/// What was run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Run {
+    /// Programs.
+    pub programs: u64,
+    /// Instructions of all of them.
+    pub instructions: u64,
+}
+
+/// Runs programs until they have had this many instructions, or are as many as can be expected for these.
 ///
 /// # Errors
 /// The program that made the engine panic. One that never comes back ends the process.
-pub fn fuzz(target: Target, seed: u64, instructions: u64) -> Result<u64, String> {
+pub fn fuzz(target: Target, seed: u64, instructions: u64) -> Result<Run, String> {
     let number = Arc::new(AtomicU64::new(0));
     let over = Arc::new(AtomicBool::new(false));
     let watch = {
@@ -208,23 +219,23 @@ pub fn fuzz(target: Target, seed: u64, instructions: u64) -> Result<u64, String>
         std::thread::spawn(move || watch(target, seed, &number, &over))
     };
     let mut fuzzer = Fuzzer::default();
-    let mut done = 0;
+    let mut run = Run::default();
     let mut failure = None;
-    while done < instructions && failure.is_none() {
-        let program = number.load(Ordering::Relaxed);
+    while run.instructions < instructions && run.programs < instructions / 10 && failure.is_none() {
+        let program = run.programs;
         match catch_unwind(AssertUnwindSafe(|| fuzzer.run(target, seed, program))) {
-            // Programs that fault at once count too, or there might be no end.
-            Ok(instructions) => done += instructions.clamp(50, 1 << 30),
+            Ok(instructions) => run.instructions += instructions,
             Err(_) => {
                 failure = Some(format!("{target:?}, seed {seed}: program {program} made the engine panic"))
             }
         }
-        number.fetch_add(1, Ordering::Relaxed);
+        run.programs += 1;
+        number.store(run.programs, Ordering::Relaxed);
     }
     over.store(true, Ordering::Relaxed);
     watch.thread().unpark();
     let _ = watch.join();
-    failure.map_or_else(|| Ok(number.load(Ordering::Relaxed)), Err)
+    failure.map_or(Ok(run), Err)
 }
 
 /// Ends the process when a program does not come back.

@@ -81,6 +81,8 @@ enum ShapeName {
     Single,
     /// Two to six instructions.
     Sequence,
+    /// A few instructions, over and over.
+    Loop,
     /// Random bytes.
     Bytes,
 }
@@ -123,6 +125,7 @@ fn main() -> Result<()> {
         let shape = match arguments.shape {
             ShapeName::Single => Shape::Single,
             ShapeName::Sequence => Shape::Sequence,
+            ShapeName::Loop => Shape::Loop,
             ShapeName::Bytes => Shape::Bytes,
         };
         if catalogue.codes.is_empty() {

@@ -93,9 +93,15 @@ fn settled(instruction: &Instruction) -> u64 {
     to_rflags(instruction.rflags_modified())
 }
 
+/// Whether a case ends with a jump back to its beginning.
+fn is_loop(case: &Case) -> bool {
+    let jump = case.code.last_chunk::<6>();
+    jump.is_some_and(|jump| jump[..2] == [0x0F, 0x85] && jump[2..] == (-(case.code.len() as i32)).to_le_bytes())
+}
+
 /// Flags that are undefined when a case has stopped at this address.
 pub fn flags_at(case: &Case, stopped: u64) -> u64 {
-    let mut undefined = 0;
+    let mut undefined = if is_loop(case) { goes_on_determined(case, 0).unwrap_or(ALL) } else { 0 };
     let mut start = 0;
     while start < case.code.len() {
         let rip = case.state.rip + start as u64;
@@ -103,7 +109,7 @@ pub fn flags_at(case: &Case, stopped: u64) -> u64 {
         if instruction.is_invalid() || rip == stopped {
             break;
         }
-        let before = (start == 0).then_some(&case.state);
+        let before = (start == 0 && !is_loop(case)).then_some(&case.state);
         undefined &= !settled(&instruction);
         undefined |= flags(&instruction, before);
         start += instruction.len();
@@ -113,7 +119,12 @@ pub fn flags_at(case: &Case, stopped: u64) -> u64 {
 
 /// Whether nothing undefined is used by what comes after it.
 pub fn is_determined(case: &Case) -> bool {
-    let mut undefined = 0;
+    // Twice, as it may be a loop.
+    goes_on_determined(case, 0).is_some_and(|undefined| goes_on_determined(case, undefined).is_some())
+}
+
+/// The flags that are undefined after a case which begins with these undefined, if nothing undefined is used.
+fn goes_on_determined(case: &Case, mut undefined: u64) -> Option<u64> {
     let mut start = 0;
     while start < case.code.len() {
         let rip = case.state.rip + start as u64;
@@ -121,16 +132,16 @@ pub fn is_determined(case: &Case) -> bool {
         if instruction.is_invalid() {
             break;
         }
-        let before = (start == 0).then_some(&case.state);
+        let before = (start == 0 && !is_loop(case)).then_some(&case.state);
         let next = start + instruction.len();
         let is_last = next >= case.code.len();
         if to_rflags(instruction.rflags_read()) & undefined != 0 || (!is_last && result(&instruction, before))
         {
-            return false;
+            return None;
         }
         undefined &= !settled(&instruction);
         undefined |= flags(&instruction, before);
         start = next;
     }
-    true
+    Some(undefined)
 }

@@ -82,6 +82,11 @@ fn sequences_of_all_instructions() {
 }
 
 #[test]
+fn loops() {
+    run(Shape::Loop, 3_000, |family| matches!(family, Family::Integer | Family::Simd | Family::X87));
+}
+
+#[test]
 fn random_bytes() {
     run(Shape::Bytes, 5_000, |_| true);
 }

@@ -9,8 +9,9 @@ fn instructions() -> u64 {
 
 #[track_caller]
 fn survives(target: Target) {
-    let programs = fuzz(target, 1, instructions()).expect("the engine comes back");
-    assert!(programs > 0);
+    let run = fuzz(target, 1, instructions()).expect("the engine comes back");
+    println!("{target:?}: {run:?}");
+    assert!(run.instructions > 0);
 }
 
 #[test]

@@ -221,8 +221,9 @@ impl CodeCache {
 
     /// Room for `bytes` bytes, 8-byte aligned; there is always some after `make_room`.
     fn allocate(&mut self, bytes: usize) -> Offset {
-        let offset = self.used.min(ARENA_BYTES - BLOCK_ROOM);
-        self.used = offset + bytes.next_multiple_of(8);
+        let bytes = bytes.next_multiple_of(8);
+        let offset = self.used.min(ARENA_BYTES - bytes);
+        self.used = offset + bytes;
         offset as Offset
     }
 

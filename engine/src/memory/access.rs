@@ -4,6 +4,7 @@
 
 use super::{Access, Entry, PAGE, PAGE_MASK};
 use crate::segment::{Seg, Segment};
+use crate::state::cr0;
 use crate::{Cpu, Fault, flag, host};
 
 /// What can be loaded and stored: 1, 2, 4, 8 or 16 bytes, little endian.
@@ -80,6 +81,29 @@ impl Cpu {
         self.store_slow(linear, value.to_wide(), T::BYTES as u32)
     }
 
+    /// Loads what the same instruction is going to store to: a fault is that of a write.
+    ///
+    /// # Errors
+    /// As [`Cpu::store`]; the store cannot fail after it.
+    #[inline(always)]
+    pub fn load_for_update<T: Value>(&mut self, linear: u64) -> Result<T, Fault> {
+        let entry = self.entry(linear);
+        if entry.write == linear.wrapping_add(T::BYTES - 1) & !PAGE_MASK {
+            let host = (linear as usize).wrapping_add(entry.addend) as *const T;
+            // SAFETY: the tag matched, so all bytes lie in one page of RAM.
+            return Ok(unsafe { host.read_unaligned() });
+        }
+        self.load_for_update_slow(linear, T::BYTES as u32).map(T::from_wide)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn load_for_update_slow(&mut self, linear: u64, bytes: u32) -> Result<u128, Fault> {
+        self.check_alignment(linear, bytes)?;
+        self.probe(linear, bytes, true)?;
+        self.load_slow(linear, bytes)
+    }
+
     #[cold]
     #[inline(never)]
     pub(crate) fn load_slow(&mut self, linear: u64, bytes: u32) -> Result<u128, Fault> {
@@ -94,6 +118,9 @@ impl Cpu {
             value |= self.physical_read(physical, part) << (done * 8);
             done += part;
         }
+        if self.memory.is_checked() {
+            self.note_data_access(linear, u64::from(bytes), false);
+        }
         Ok(value)
     }
 
@@ -102,7 +129,11 @@ impl Cpu {
     pub(crate) fn store_slow(&mut self, linear: u64, value: u128, bytes: u32) -> Result<(), Fault> {
         self.check_alignment(linear, bytes)?;
         let user = self.memory.is_user();
-        self.store_as(linear, value, bytes, user)
+        self.store_as(linear, value, bytes, user)?;
+        if self.memory.is_checked() {
+            self.note_data_access(linear, u64::from(bytes), true);
+        }
+        Ok(())
     }
 
     fn store_as(&mut self, linear: u64, value: u128, bytes: u32, user: bool) -> Result<(), Fault> {
@@ -183,10 +214,40 @@ impl Cpu {
         Ok(Some((unsafe { self.memory.ram().add(physical as usize) }, length)))
     }
 
+    /// The RAM from `before` bytes below `linear` on, `bytes` bytes, which have to lie in one page; `None` for
+    /// memory-mapped devices, and if every access has to be looked at. After a write the caller has nothing to do.
+    ///
+    /// # Errors
+    /// As an access to `linear`.
+    pub(crate) fn ram_slice(
+        &mut self,
+        linear: u64,
+        before: u64,
+        bytes: u64,
+        write: bool,
+    ) -> Result<Option<*mut u8>, Fault> {
+        let in_page = linear & PAGE_MASK;
+        if self.memory.is_checked() || in_page < before || in_page - before + bytes > PAGE {
+            return Ok(None);
+        }
+        let access = if write { Access::Write } else { Access::Read };
+        let user = self.memory.is_user();
+        let physical = self.translate(linear, access, user)?.wrapping_sub(before);
+        if physical.saturating_add(bytes) > self.memory.ram_bytes() {
+            return Ok(None);
+        }
+        if write {
+            self.code_written(physical, bytes);
+        }
+        // SAFETY: just checked to be within RAM.
+        Ok(Some(unsafe { self.memory.ram().add(physical as usize) }))
+    }
+
     fn check_alignment(&mut self, linear: u64, bytes: u32) -> Result<(), Fault> {
         if self.memory.is_checked() {
             let misaligned = linear & u64::from(bytes - 1) & 7 != 0;
-            if misaligned && self.cpl == 3 && self.system_flags & flag::AC != 0 {
+            let enabled = self.cr0 & cr0::AM != 0 && self.system_flags & flag::AC != 0;
+            if misaligned && self.cpl == 3 && enabled {
                 return Err(Fault::AC0);
             }
         }

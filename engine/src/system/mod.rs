@@ -1,13 +1,20 @@
-//! TODO
+//! Privileges, segments, events: everything that is not computing.
+//!
+//! Hardware task switches, call gates and virtual-8086 mode do not exist here; what would use them is #GP.
+
+mod control;
+mod cpuid;
+mod debug;
+mod descriptors;
+mod gates;
+mod msr;
+mod ports;
+mod registers;
+mod transfers;
 
 use iced_x86::Code;
 
 use crate::Handler;
-
-/// The handler of an instruction of this family.
-pub(crate) fn handler(_code: Code) -> Option<Handler> {
-    None
-}
 
 /// Where an event comes from; decides on checks and on the EXT bit of error codes (SDM vol. 3, 6.12.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,33 +27,11 @@ pub(crate) enum Origin {
     Software,
 }
 
-impl crate::Cpu {
-    /// Goes through the gate of `vector`: stack switch, pushes, new CS:RIP. `Cpu::rip` is what is pushed.
-    ///
-    /// # Errors
-    /// What goes wrong on the way; nothing has changed then.
-    pub(crate) fn deliver(
-        &mut self,
-        vector: u8,
-        error: Option<u32>,
-        origin: Origin,
-    ) -> Result<(), crate::Fault> {
-        let _ = (vector, error, origin);
-        Err(crate::Fault::Shutdown)
-    }
-
-    /// Whether DR7 enables any breakpoint.
-    pub(crate) fn has_breakpoints(&self) -> bool {
-        false
-    }
-
-    /// #DB before an instruction with an enabled breakpoint at `rip`, unless RF is set.
-    pub(crate) fn check_instruction_breakpoint(&mut self, _rip: u64) -> Result<(), crate::Fault> {
-        Ok(())
-    }
-
-    /// Debug traps after an instruction: single-step if TF was set before it, data breakpoints that were hit.
-    pub(crate) fn finish_step(&mut self, _single_step: bool) -> Result<(), crate::Fault> {
-        Ok(())
-    }
+/// The handler of an instruction of this family.
+pub(crate) fn handler(code: Code) -> Option<Handler> {
+    registers::handler(code)
+        .or_else(|| transfers::handler(code))
+        .or_else(|| control::handler(code.mnemonic()))
+        .or_else(|| msr::handler(code.mnemonic()))
+        .or_else(|| ports::handler(code.mnemonic()))
 }

@@ -59,7 +59,6 @@ enum Gate {
     /// A FIFO, which it opens.
     Fifo(PathBuf),
     /// A pipe, both of whose ends the agent has, too; none when it was opened.
-    #[cfg_attr(not(target_arch = "x86"), allow(dead_code, reason = "only copies have one"))]
     Pipe(Option<(OwnedFd, OwnedFd)>),
 }
 
@@ -101,7 +100,6 @@ impl Shell {
     }
 
     /// Another one, at the gate from the beginning: a copy of this one as a process of its own.
-    #[cfg(target_arch = "x86")]
     pub fn copied(&self, key: Key, launched: Launched, pipe: (OwnedFd, OwnedFd), group: Group) -> Self {
         let open = |place| Some((open_memory(launched.pid).ok()?, place));
         Self {
@@ -117,13 +115,11 @@ impl Shell {
     }
 
     /// Its memory, when it is at the gate.
-    #[cfg(target_arch = "x86")]
     pub fn memory(&self) -> Option<&File> {
         self.memory.as_ref().map(|(memory, _)| memory)
     }
 
     /// The agent's end of its standard output.
-    #[cfg(target_arch = "x86")]
     pub fn line(&self) -> &OwnedFd {
         &self.launched.stdout
     }

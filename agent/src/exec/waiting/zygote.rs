@@ -6,8 +6,8 @@
 //! variables that hold its process identifier are set to the new one. It returns to where the shell waited, with a pipe
 //! where the FIFO would have been.
 //!
-//! Nothing is left in a copy but some bytes below its stack. Where this is not possible, for whatever reason, shells are
-//! started one by one.
+//! Nothing is left in a copy but some bytes below its stack, and behind the end of a program's code where stacks cannot be
+//! executed. Where this is not possible, for whatever reason, shells are started one by one.
 
 use std::fs::File;
 use std::io::IoSlice;
@@ -29,24 +29,23 @@ use super::symbols;
 use crate::contain::{Containment, Group};
 use crate::exec::launch::Launched;
 use crate::poller::Key;
-use crate::sys::fork_server::{self, Data, Frame};
+use crate::sys::arch::{CODE_ON_STACK, Frame, RED_ZONE, Word};
+use crate::sys::fork_server::{self, Data};
 use crate::sys::ptrace::Stopped;
 
 /// How long the agent waits for a copy before it goes on with something else.
 const PATIENCE: Duration = Duration::from_millis(20);
 
-/// Bytes below the waiting shell's stack where the machine code and its stack are.
-const BELOW: u32 = 2048;
+/// Bytes below the waiting shell's stack pointer where the machine code's stack is, and the code itself if it can be there.
+const BELOW: Word = 2048;
 /// Of them, its stack.
-const STACK: u32 = 512;
+const STACK: Word = 512;
 
-const CLONE_PARENT: u32 = 0x8000;
-const CLONE_INTO_CGROUP_HIGH: u32 = 0x2;
+/// Zeros behind the end of a program's code, beside those that the machine code takes: an instruction may end with some.
+const MARGIN: usize = 64;
 
-/// System calls that wait at the gate: `open` and `openat`.
-const OPENS: [u32; 2] = [5, 295];
-/// What they return when a signal, or nobody's signal, interrupts them.
-const RESTART: u32 = -512i32 as u32;
+const CLONE_PARENT: u64 = 0x8000;
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// The variables of bash with its process identifier.
 const IDENTIFIERS: [&[u8]; 4] = [b"dollar_dollar_pid", b"shell_pgrp", b"original_pgrp", b"terminal_pgrp"];
@@ -103,54 +102,25 @@ impl Zygote {
         let identifiers = identifiers(pid, memory)?;
         let stopped = Stopped::new(pid).ok()?;
         let mut registers = stopped.registers().ok()?;
-        if !OPENS.contains(&registers.orig_eax) || registers.eax != RESTART {
+        if !registers.opens_a_file() {
             return None;
         }
-        let top = registers.esp;
-        let frame_at = top.checked_sub(size_of::<Frame>() as u32)?;
-        let data_at = frame_at.checked_sub(STACK + size_of::<Data>() as u32)? & !15;
-        let code_at = top.checked_sub(BELOW)?;
+        let top = registers.stack();
+        let frame_at = top.checked_sub(RED_ZONE + size_of::<Frame>() as Word)?;
+        let data_at = frame_at.checked_sub(STACK + size_of::<Data>() as Word)? & !15;
+        let lowest = top.checked_sub(BELOW)?;
         let code = fork_server::code();
-        if code_at + code.len() as u32 > data_at {
+        let code_at = if CODE_ON_STACK { lowest } else { behind_a_program(pid, memory, code.len())? };
+        let lowest_free = if CODE_ON_STACK { lowest + code.len() as Word } else { lowest };
+        if lowest_free > data_at {
             return None;
         }
-        let frame = Frame {
-            edi: registers.edi,
-            esi: registers.esi,
-            ebp: registers.ebp,
-            esp_not_used: 0,
-            ebx: registers.ebx,
-            edx: registers.edx,
-            ecx: registers.ecx,
-            eax: 0,
-            eflags: registers.eflags,
-            eip: registers.eip,
-        };
-        let mut data = Data {
-            message_name: [0; 2],
-            message_iov: data_at + std::mem::offset_of!(Data, iov_base) as u32,
-            message_iov_count: 1,
-            message_control: data_at + std::mem::offset_of!(Data, control) as u32,
-            message_control_bytes: 0,
-            message_flags: 0,
-            iov_base: data_at + std::mem::offset_of!(Data, word) as u32,
-            iov_bytes: 4,
-            word: 0,
-            control: [0; 3],
-            descriptors: [0; 4],
-            clone: [0; 22],
-            identifiers,
-        };
-        (data.clone[0], data.clone[1]) = (CLONE_PARENT, CLONE_INTO_CGROUP_HIGH);
+        let frame = registers.frame();
+        let data = Data::new(data_at, CLONE_PARENT | CLONE_INTO_CGROUP, identifiers);
         for (bytes, address) in [(code, code_at), (data.bytes(), data_at), (frame.bytes(), frame_at)] {
             memory.write_all_at(bytes, address.into()).ok()?;
         }
-        registers.eip = code_at;
-        registers.esp = frame_at;
-        registers.ebp = frame_at;
-        registers.esi = data_at;
-        // Not in a system call: nothing is to be started again.
-        registers.orig_eax = u32::MAX;
+        registers.enter(code_at, data_at, frame_at);
         stopped.set_registers(registers).ok()?;
         drop(stopped);
         keep_page_tables(pid, memory);
@@ -231,36 +201,98 @@ impl Zygote {
 /// Makes copies inherit the page tables of program and C library. Linux leaves them out where a mapping of a file was
 /// never written to, and each copy would find its pages again by some fifty page faults.
 fn keep_page_tables(pid: Pid, memory: &File) -> Option<()> {
-    let maps = std::fs::read_to_string(format!("/proc/{}/maps", pid.as_raw_nonzero())).ok()?;
-    for line in maps.lines().filter(|line| line.ends_with("/bash") || line.contains("/libc.")) {
-        let mut fields = line.split_whitespace();
-        let start = u32::from_str_radix(fields.next()?.split('-').next()?, 16).ok()?;
-        if !matches!(fields.next()?, "r-xp" | "r--p") {
+    for mapping in mappings(pid)? {
+        if !matches!(&*mapping.rights, "r-xp" | "r--p")
+            || !(mapping.file.ends_with("/bash") || mapping.file.contains("/libc."))
+        {
             continue;
         }
         let mut byte = [0];
-        memory.read_exact_at(&mut byte, start.into()).ok()?;
-        memory.write_all_at(&byte, start.into()).ok()?;
+        memory.read_exact_at(&mut byte, mapping.start.into()).ok()?;
+        memory.write_all_at(&byte, mapping.start.into()).ok()?;
     }
     Some(())
 }
 
+/// Room for `length` bytes of machine code where it can be executed: between the end of a program's or a library's own
+/// code and the end of its page.
+fn behind_a_program(pid: Pid, memory: &File, length: usize) -> Option<Word> {
+    let size = length.next_multiple_of(16);
+    let is_free = |mapping: &Mapping| {
+        let mut found = vec![1; MARGIN + size];
+        let start = mapping.end.checked_sub(found.len() as Word).filter(|start| *start >= mapping.start);
+        start.is_some_and(|start| memory.read_exact_at(&mut found, start.into()).is_ok())
+            && found.iter().all(|byte| *byte == 0)
+    };
+    let mapping = mappings(pid)?
+        .into_iter()
+        .find(|mapping| mapping.rights == "r-xp" && mapping.file.starts_with('/') && is_free(mapping))?;
+    Some(mapping.end - size as Word)
+}
+
+/// A line of `/proc/PID/maps`.
+struct Mapping {
+    start: Word,
+    end: Word,
+    rights: String,
+    offset: u64,
+    /// The file's path, if it is of one.
+    file: String,
+}
+
+/// What the address space of a process is made of, in the order of addresses.
+fn mappings(pid: Pid) -> Option<Vec<Mapping>> {
+    let maps = std::fs::read_to_string(format!("/proc/{}/maps", pid.as_raw_nonzero())).ok()?;
+    Some(maps.lines().filter_map(Mapping::parse).collect())
+}
+
+impl Mapping {
+    fn parse(line: &str) -> Option<Self> {
+        let mut fields = line.split_whitespace();
+        let (start, end) = fields.next()?.split_once('-')?;
+        let address = |text: &str| Word::from_str_radix(text, 16).ok();
+        Some(Self {
+            start: address(start)?,
+            end: address(end)?,
+            rights: fields.next()?.to_owned(),
+            offset: u64::from_str_radix(fields.next()?, 16).ok()?,
+            file: fields.nth(2).unwrap_or_default().to_owned(),
+        })
+    }
+}
+
 /// Where a shell has its process identifier.
-fn identifiers(pid: Pid, memory: &File) -> Option<[u32; 4]> {
+fn identifiers(pid: Pid, memory: &File) -> Option<[Word; 4]> {
     let number = pid.as_raw_nonzero().get();
-    let maps = std::fs::read_to_string(format!("/proc/{number}/maps")).ok()?;
     // The program itself comes first, from its first byte on.
-    let mut first = maps.lines().next()?.split_whitespace();
-    let base = u32::from_str_radix(first.next()?.split('-').next()?, 16).ok()?;
-    if first.nth(1)? != "00000000" || !first.nth(2)?.ends_with("/bash") {
+    let first = mappings(pid)?.into_iter().next()?;
+    if first.offset != 0 || !first.file.ends_with("/bash") {
         return None;
     }
-    let places = symbols::find(&File::open(BASH).ok()?, IDENTIFIERS)?.map(|place| base + place);
-    let holds = |place: u32| {
+    let places = symbols::find(&File::open(BASH).ok()?, IDENTIFIERS)?;
+    let holds = |place: Word| {
         let mut value = [0; 4];
         memory.read_exact_at(&mut value, place.into()).is_ok() && i32::from_le_bytes(value) == number
     };
-    let found = places.map(|place| if holds(place) { place } else { 0 });
+    let found = places.map(|place| {
+        let place = Word::try_from(place).ok().and_then(|place| first.start.checked_add(place));
+        place.filter(|place| holds(*place)).unwrap_or(0)
+    });
     // `$$` and the process group are known to be among them: otherwise this is not the bash it is taken for.
     (found[0] != 0 && found[1] != 0).then_some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mappings_are_read() {
+        let line = "08048000-080ff000 r-xp 00001000 08:01 77         /usr/bin/bash";
+        let mapping = Mapping::parse(line).unwrap();
+        assert_eq!((mapping.start, mapping.end, mapping.offset), (0x0804_8000, 0x080f_f000, 0x1000));
+        assert_eq!((&*mapping.rights, &*mapping.file), ("r-xp", "/usr/bin/bash"));
+        assert_eq!(Mapping::parse("08048000-080ff000 rw-p 00000000 00:00 0").unwrap().file, "");
+        assert!(Mapping::parse("").is_none());
+    }
 }

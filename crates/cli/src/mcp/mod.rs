@@ -30,13 +30,13 @@ pub fn serve(
     config: SandboxConfig,
     with_snapshot: impl FnOnce(SandboxConfig) -> Result<SandboxConfig> + Send + 'static,
 ) -> Result<()> {
-    let memory_bytes = config.memory_limit_bytes;
+    let (arch, memory_bytes) = (config.image.arch, config.memory_limit_bytes);
     let machine = Machine::start(move || Ok(Sandbox::start(with_snapshot(config)?)?))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("the host gives no event loop")?;
-    let server = Server::new(machine.clone(), memory_bytes);
+    let server = Server::new(machine.clone(), arch, memory_bytes);
     let served = runtime.block_on(async {
         let (input, output) = stdio_pipes();
         let transport = AsyncRwTransport::new_server(input, output).with_max_line_length(LONGEST_MESSAGE);

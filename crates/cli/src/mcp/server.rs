@@ -4,20 +4,23 @@ use rmcp::handler::server::router::tool::ToolRouter;
 use rmcp::model::{Implementation, ServerCapabilities, ServerConfig};
 use rmcp::{ServerHandler, tool_handler};
 
+use wasm_sandbox::Arch;
+
 use super::instructions::instructions;
 use super::machine::Machine;
 
 /// The server, with a machine behind its tools.
 pub struct Server {
     pub(super) machine: Machine,
+    arch: Arch,
     memory_bytes: u64,
     tools: ToolRouter<Self>,
 }
 
 impl Server {
     /// A server of `machine`, which has that much memory.
-    pub fn new(machine: Machine, memory_bytes: u64) -> Self {
-        Self { machine, memory_bytes, tools: Self::all_tools() }
+    pub fn new(machine: Machine, arch: Arch, memory_bytes: u64) -> Self {
+        Self { machine, arch, memory_bytes, tools: Self::all_tools() }
     }
 
     fn all_tools() -> ToolRouter<Self> {
@@ -30,10 +33,10 @@ impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
         let who = Implementation::new("wasm-sandbox", env!("CARGO_PKG_VERSION"))
             .with_title("wasm-sandbox")
-            .with_description("A real i386 Linux in a sandbox made of WebAssembly");
+            .with_description("A real Linux in a sandbox made of WebAssembly");
         ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
             .with_server_info(who)
-            .with_instructions(instructions(self.memory_bytes))
+            .with_instructions(instructions(self.arch, self.memory_bytes))
     }
 }
 

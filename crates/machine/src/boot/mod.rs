@@ -1,13 +1,14 @@
-//! Booting Linux without firmware: the 32-bit boot protocol
-//! (Documentation/x86/boot.rst of the kernel, "32-bit Boot Protocol").
+//! Booting Linux without firmware (Documentation/x86/boot.rst of the kernel, "32-bit Boot Protocol" and "64-bit Boot
+//! Protocol").
 
 mod elf;
+mod long_mode;
 mod zero_page;
 
 use wasm_sandbox_devices::{GuestAddress, GuestMemory};
 use wasm_sandbox_vcpu::{BootMode, BootRegisters};
 
-use crate::MachineError;
+use crate::{Arch, MachineError};
 use zero_page::{E820_RAM, ZeroPage};
 
 /// The boot parameters ("zero page"), in conventional memory.
@@ -27,7 +28,9 @@ const PAGE: u64 = 4096;
 /// What is booted.
 #[derive(Clone, Copy, Debug)]
 pub struct BootSource<'a> {
-    /// An uncompressed kernel: `vmlinux`, a 32-bit x86 ELF file.
+    /// What it is made for.
+    pub arch: Arch,
+    /// An uncompressed kernel: `vmlinux`, an ELF file.
     pub kernel: &'a [u8],
     /// The initial RAM file system: a cpio archive.
     pub initrd: &'a [u8],
@@ -41,7 +44,7 @@ pub struct BootSource<'a> {
 /// # Errors
 /// [`MachineError::Kernel`] and [`MachineError::TooLittleRam`].
 pub fn load(source: BootSource<'_>, memory: &mut GuestMemory<'_>) -> Result<BootRegisters, MachineError> {
-    let kernel = elf::load(source.kernel, memory)?;
+    let kernel = elf::load(source.arch, source.kernel, memory)?;
     let initrd = load_initrd(source.initrd, kernel.end, memory)?;
     load_command_line(source.command_line, memory)?;
 
@@ -51,14 +54,17 @@ pub fn load(source: BootSource<'_>, memory: &mut GuestMemory<'_>) -> Result<Boot
     zero_page.add_memory(0, CONVENTIONAL_MEMORY_END, E820_RAM);
     zero_page.add_memory(EXTENDED_MEMORY, memory.size() - EXTENDED_MEMORY, E820_RAM);
     write(memory, ZERO_PAGE, zero_page.as_bytes(), "the boot parameters")?;
-    Ok(BootRegisters {
-        mode: BootMode::Protected,
-        rip: kernel.entry.into(),
-        rsi: ZERO_PAGE.0,
-        cr3: 0,
-        gdt_base: 0,
-        gdt_limit: 0,
-    })
+    match source.arch {
+        Arch::I686 => Ok(BootRegisters {
+            mode: BootMode::Protected,
+            rip: kernel.entry,
+            rsi: ZERO_PAGE.0,
+            cr3: 0,
+            gdt_base: 0,
+            gdt_limit: 0,
+        }),
+        Arch::X86_64 => long_mode::prepare(kernel.entry, ZERO_PAGE, memory),
+    }
 }
 
 /// As high as possible, so that it does not split the memory the kernel hands out.

@@ -18,12 +18,15 @@ use wasm_sandbox_vcpu::{EngineKind, EngineSnapshot, EngineState, Extent, MemoryI
 
 use super::MachineSnapshot;
 use super::header::{HEADER_BYTES, Hash, Header};
+use crate::arch::Arch;
 
 /// What a snapshot belongs to: it can be continued only by the same engine, on the same image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SnapshotIdentity {
     /// The CPU engine.
     pub engine: EngineIdentity,
+    /// What the guest is made for.
+    pub arch: Arch,
     /// Hash of the image: kernel, agent and root disk.
     pub image: [u8; 32],
     /// RAM of the machine in bytes.
@@ -61,6 +64,14 @@ pub enum SnapshotError {
         found: EngineKind,
         /// The engine that is to go on from it.
         expected: EngineKind,
+    },
+    /// It belongs to a guest of another architecture.
+    #[error("the snapshot belongs to a guest for {found}, not {expected}: use --arch {found}")]
+    Arch {
+        /// Its architecture.
+        found: Arch,
+        /// The architecture of the image that is to go on from it.
+        expected: Arch,
     },
     /// It belongs to another version of the engine, or to another image.
     #[error("the snapshot belongs to another {0}: use the program and the image that made it")]
@@ -168,6 +179,9 @@ impl MachineSnapshot {
         }
         if found.hash != expected.hash {
             return Err(SnapshotError::Foreign("CPU engine"));
+        }
+        if header.identity.arch != identity.arch {
+            return Err(SnapshotError::Arch { found: header.identity.arch, expected: identity.arch });
         }
         if header.identity.image != identity.image {
             return Err(SnapshotError::Foreign("image"));

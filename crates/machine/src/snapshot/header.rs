@@ -3,13 +3,14 @@
 use wasm_sandbox_vcpu::EngineKind;
 
 use super::file::{EngineIdentity, SnapshotError, SnapshotIdentity};
+use crate::arch::Arch;
 
 /// First bytes of every snapshot file.
 const MAGIC: [u8; 8] = *b"WSANDBOX";
 /// Raised whenever the layout of the file changes.
-pub(super) const FORMAT_VERSION: u32 = 3;
-/// Bytes of the engine's name, filled up with zeros.
-const ENGINE_NAME_BYTES: usize = 8;
+pub(super) const FORMAT_VERSION: u32 = 4;
+/// Bytes of the name of an engine or an architecture, filled up with zeros.
+const NAME_BYTES: usize = 8;
 /// Size of the header in bytes: a page, so that the sections behind it are aligned.
 pub(super) const HEADER_BYTES: u64 = 4096;
 /// Largest sections a reader takes, in bytes: a list of as many extents as can be mapped takes a tenth of it.
@@ -45,12 +46,13 @@ impl Header {
 
     pub(super) fn encode(&self) -> Vec<u8> {
         let Self { identity, sections_bytes, sections_hash, body_bytes, body_hash } = self;
-        let SnapshotIdentity { engine, image, ram_bytes } = identity;
+        let SnapshotIdentity { engine, arch, image, ram_bytes } = identity;
         let mut bytes = Vec::with_capacity(HEADER_BYTES as usize);
         bytes.extend(MAGIC);
         bytes.extend(FORMAT_VERSION.to_le_bytes());
-        bytes.extend(engine_name(engine.kind));
+        bytes.extend(padded(engine.kind.name()));
         bytes.extend(engine.hash);
+        bytes.extend(padded(arch.name()));
         bytes.extend(image);
         bytes.extend(ram_bytes.to_le_bytes());
         bytes.extend(sections_bytes.to_le_bytes());
@@ -72,13 +74,17 @@ impl Header {
             return Err(SnapshotError::Version { found: version, known: FORMAT_VERSION });
         }
         let name = reader.take()?;
-        let kind = EngineKind::ALL.into_iter().find(|kind| engine_name(*kind) == name);
+        let kind = EngineKind::ALL.into_iter().find(|kind| padded(kind.name()) == name);
+        let engine_hash = reader.take()?;
+        let name = reader.take()?;
+        let arch = Arch::ALL.into_iter().find(|arch| padded(arch.name()) == name);
         let header = Self {
             identity: SnapshotIdentity {
                 engine: EngineIdentity {
                     kind: kind.ok_or(SnapshotError::Foreign("CPU engine"))?,
-                    hash: reader.take()?,
+                    hash: engine_hash,
                 },
+                arch: arch.ok_or(SnapshotError::Foreign("architecture"))?,
                 image: reader.take()?,
                 ram_bytes: u64::from_le_bytes(reader.take()?),
             },
@@ -101,12 +107,12 @@ impl Header {
     }
 }
 
-fn engine_name(kind: EngineKind) -> [u8; ENGINE_NAME_BYTES] {
-    let mut name = [0; ENGINE_NAME_BYTES];
-    for (byte, letter) in name.iter_mut().zip(kind.name().bytes()) {
+fn padded(name: &str) -> [u8; NAME_BYTES] {
+    let mut padded = [0; NAME_BYTES];
+    for (byte, letter) in padded.iter_mut().zip(name.bytes()) {
         *byte = letter;
     }
-    name
+    padded
 }
 
 struct Reader<'a> {

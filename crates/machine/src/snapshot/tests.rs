@@ -12,6 +12,7 @@ use wasm_sandbox_vcpu::{EngineKind, PAGE};
 
 use super::file::hash;
 use super::{EngineIdentity, MachineSnapshot, SnapshotError, SnapshotIdentity, Trust};
+use crate::arch::Arch;
 use sample::*;
 
 #[test]
@@ -147,10 +148,16 @@ fn each_kind_of_misfit_is_named() {
     );
     let error = error.err().unwrap().to_string();
     assert!(error.contains("--engine v86"), "{error}");
-    let mut unknown = good.clone();
-    unknown[ENGINE_NAME] ^= 1;
-    seal_header(&mut unknown);
-    assert!(matches!(refusal(&unknown, Trust::Foreign), SnapshotError::Foreign("CPU engine")));
+    let other = SnapshotIdentity { arch: Arch::X86_64, ..IDENTITY };
+    let error = MachineSnapshot::open(stored(&good).path(), other, Trust::Foreign).err().unwrap().to_string();
+    assert!(error.contains("--arch i686"), "{error}");
+    for (name, what) in [(ENGINE_NAME, "CPU engine"), (ARCH_NAME, "architecture")] {
+        let mut unknown = good.clone();
+        unknown[name] ^= 1;
+        seal_header(&mut unknown);
+        let refused = refusal(&unknown, Trust::Foreign);
+        assert!(matches!(refused, SnapshotError::Foreign(foreign) if foreign == what), "{refused}");
+    }
     let missing = MachineSnapshot::open("/nonexistent/snapshot".as_ref(), IDENTITY, Trust::Foreign).err();
     assert!(matches!(missing, Some(SnapshotError::Io(_))));
     let directory = MachineSnapshot::open("/tmp".as_ref(), IDENTITY, Trust::Foreign).err();

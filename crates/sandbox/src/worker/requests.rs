@@ -210,7 +210,7 @@ fn hello(config: &SandboxConfig) -> HelloReport {
         protocol_version: PROTOCOL_VERSION,
         engine: config.engine.kind().name().to_owned(),
         image: config.image.name.clone(),
-        arch: "i686".to_owned(),
+        arch: config.image.arch.name().to_owned(),
         requests: Request::TYPES.iter().map(|name| (*name).to_owned()).collect(),
         capabilities: CAPABILITIES.iter().map(|name| (*name).to_owned()).collect(),
         limits: limits(config),

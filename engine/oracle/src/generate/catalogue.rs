@@ -204,6 +204,16 @@ fn native(_: CpuidFeature) -> bool {
     false
 }
 
+/// Whether this machine's processor is one of AMD's, whose decoding the engine follows.
+pub fn is_amd() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let vendor = std::arch::x86_64::__cpuid(0).ecx.to_le_bytes();
+    #[cfg(not(target_arch = "x86_64"))]
+    let vendor = *b"none";
+    // "AuthenticAMD"
+    vendor == *b"cAMD"
+}
+
 /// The instructions of a mode.
 #[derive(Clone, Debug)]
 pub struct Catalogue {

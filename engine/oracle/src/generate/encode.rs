@@ -22,6 +22,12 @@ pub fn decode(mode: Mode, code: &[u8], rip: u64) -> (Instruction, iced_x86::Cons
     (instruction, decoder.get_constant_offsets(&instruction))
 }
 
+/// Whether this machine decodes the first instruction of some bytes as `decode` does.
+pub fn is_decoded_alike(mode: Mode, code: &[u8]) -> bool {
+    let other = Decoder::new(mode.bits(), code, DecoderOptions::NONE).decode();
+    other == decode(mode, code, 0).0 || super::catalogue::is_amd()
+}
+
 /// Bytes of the instruction, by chance one of its many forms; `None` if none was found.
 pub fn encode(random: &mut Random, mode: Mode, code: Code) -> Option<Vec<u8>> {
     let op_code = code.op_code();
@@ -33,7 +39,7 @@ pub fn encode(random: &mut Random, mode: Mode, code: Code) -> Option<Vec<u8>> {
         operands(random, op_code, &mut bytes);
         bytes.truncate(LONGEST);
         let (instruction, _) = decode(mode, &bytes, 0);
-        if instruction.code() == code {
+        if instruction.code() == code && is_decoded_alike(mode, &bytes) {
             bytes.truncate(instruction.len());
             return Some(bytes);
         }

@@ -10,7 +10,7 @@ mod values;
 pub use catalogue::{Catalogue, Family, family_of, is_comparable};
 pub use encode::decode;
 
-use crate::case::{Case, Mode};
+use crate::case::{Case, Mode, Patch};
 use crate::random::Random;
 use crate::undefined;
 use iced_x86::{Code, FlowControl, MemorySize, Mnemonic};
@@ -24,6 +24,8 @@ pub enum Shape {
     Single,
     /// Two to six instructions.
     Sequence,
+    /// Three to eight instructions, over and over.
+    Loop,
     /// Bytes.
     Bytes,
 }
@@ -64,10 +66,11 @@ impl Generator {
                 let case = build(random, mode, &[bytes], kind)?;
                 Some(Sample { case, code, family })
             }
-            Shape::Sequence => {
+            Shape::Sequence | Shape::Loop => {
                 let mut parts = Vec::new();
                 let mut first = None;
-                for _ in 0..2 + random.below(5) {
+                let least = if self.shape == Shape::Loop { 3 } else { 2 };
+                for _ in 0..least + random.below(5) {
                     let (code, family) = random.pick(codes);
                     // Branches go to `int3`, so that nothing comes after them.
                     if code.op_code().op_count() != 0 && is_straight(code) {
@@ -77,8 +80,14 @@ impl Generator {
                 }
                 let (code, family) = first?;
                 let kind = kind_of(random, code);
-                let case = build(random, mode, &parts, kind)?;
-                (undefined::is_determined(&case)).then_some(Sample { case, code, family })
+                let mut case = build(random, mode, &parts, kind)?;
+                if self.shape == Shape::Loop {
+                    repeat(random, &mut case);
+                    if !crate::silicon::Silicon::accepts(&case) {
+                        return None;
+                    }
+                }
+                undefined::is_determined(&case).then_some(Sample { case, code, family })
             }
             Shape::Bytes => {
                 let bytes = bytes(random, mode);
@@ -92,6 +101,20 @@ impl Generator {
             }
         }
     }
+}
+
+/// Appends a counter in memory, and a jump back to the beginning until it is zero.
+fn repeat(random: &mut Random, case: &mut Case) {
+    let address = crate::layout::DATA + random.below(0x800) as u32;
+    case.patches.push(Patch { address, bytes: vec![1 + random.below(40) as u8] });
+    // dec byte [address]
+    let operation: &[u8] = if case.mode == Mode::Bits32 { &[0xFE, 0x0D] } else { &[0xFE, 0x0C, 0x25] };
+    case.code.extend(operation);
+    case.code.extend(address.to_le_bytes());
+    // jnz near
+    let distance = -(case.code.len() as i32 + 6);
+    case.code.extend([0x0F, 0x85]);
+    case.code.extend(distance.to_le_bytes());
 }
 
 fn is_straight(code: Code) -> bool {
@@ -169,7 +192,7 @@ fn is_comparable_throughout(case: &Case) -> bool {
             longer.resize(16, crate::layout::FILLER);
             return is_comparable(&decode(case.mode, &longer, rip).0);
         }
-        if !is_comparable(&instruction) {
+        if !is_comparable(&instruction) || !encode::is_decoded_alike(case.mode, &case.code[start..]) {
             return false;
         }
         let end = case.state.rip + case.code.len() as u64;

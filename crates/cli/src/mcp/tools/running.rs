@@ -14,7 +14,7 @@ use crate::mcp::server::Server;
 
 #[tool_router(router = running_tools, vis = "pub(in crate::mcp)")]
 impl Server {
-    /// Runs a command with bash, as root of a Debian 12 (i386) machine without network, and returns its output and exit
+    /// Runs a command with bash, as root of a Debian 12 machine without network, and returns its output and exit
     /// code when it has ended. Files it writes and processes it leaves in the background persist from call to call.
     #[tool(
         annotations(

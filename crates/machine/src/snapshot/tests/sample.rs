@@ -9,6 +9,7 @@ use wasm_sandbox_vcpu::{
     EngineKind, EngineSnapshot, EngineState, Extent, MemoryImage, OwnState, PAGE, TranslationsState,
 };
 
+use crate::arch::Arch;
 use crate::board::BoardState;
 use crate::disk::DiskImage;
 use crate::snapshot::file::hash;
@@ -16,7 +17,7 @@ use crate::snapshot::{EngineIdentity, MachineSnapshot, SnapshotError, SnapshotId
 
 pub const ENGINE_IDENTITY: EngineIdentity = EngineIdentity { kind: EngineKind::V86, hash: [0xE1; 32] };
 pub const IDENTITY: SnapshotIdentity =
-    SnapshotIdentity { engine: ENGINE_IDENTITY, image: [0x1A; 32], ram_bytes: 64 << 10 };
+    SnapshotIdentity { engine: ENGINE_IDENTITY, arch: Arch::I686, image: [0x1A; 32], ram_bytes: 64 << 10 };
 
 /// Size of the memory of the sample: a page of wasm, and one of RAM.
 pub const MEMORY: u64 = 128 << 10;
@@ -28,12 +29,13 @@ pub const CODE: [(u32, &[u8]); 2] = [(3, b"the module of element 3"), (700, b"an
 // Where things are in the header, in bytes.
 pub const VERSION: usize = 8;
 pub const ENGINE_NAME: usize = 12;
-pub const RAM_BYTES: usize = 84;
-pub const SECTIONS_BYTES: usize = 92;
-pub const SECTIONS_HASH: usize = 100;
-pub const BODY_BYTES: usize = 132;
-pub const BODY_HASH: usize = 140;
-pub const CHECKSUM: usize = 172;
+pub const ARCH_NAME: usize = 52;
+pub const RAM_BYTES: usize = 92;
+pub const SECTIONS_BYTES: usize = 100;
+pub const SECTIONS_HASH: usize = 108;
+pub const BODY_BYTES: usize = 140;
+pub const BODY_HASH: usize = 148;
+pub const CHECKSUM: usize = 180;
 pub const HEADER: usize = 4096;
 
 pub fn disk() -> DiskImage {

@@ -1,0 +1,47 @@
+//! The architectures that a guest can have.
+
+use std::fmt;
+
+use wasm_sandbox_vcpu::EngineKind;
+
+/// What a guest's kernel and programs are made for. It decides the boot protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Arch {
+    /// 32 bit.
+    #[default]
+    I686,
+    /// 64 bit.
+    X86_64,
+}
+
+impl Arch {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::I686, Self::X86_64];
+
+    /// The name, as users select it and as `uname -m` has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::I686 => "i686",
+            Self::X86_64 => "x86_64",
+        }
+    }
+
+    /// Whether an engine has the mode that the kernel starts in.
+    pub const fn runs_on(self, engine: EngineKind) -> bool {
+        match self {
+            Self::I686 => true,
+            Self::X86_64 => matches!(engine, EngineKind::Wx86),
+        }
+    }
+
+    /// The architecture called `name`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|arch| arch.name() == name)
+    }
+}
+
+impl fmt::Display for Arch {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}

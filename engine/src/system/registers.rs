@@ -1,0 +1,571 @@
+//! Segment, table, control and debug registers.
+
+use iced_x86::{Code, Instruction, Mnemonic as M, OpKind, Register as R};
+
+use super::descriptors::code;
+use crate::operand::{mask, segment_of};
+use crate::state::{RSP, cr0, cr4, efer};
+use crate::{Cpu, Fault, Handler, Seg, Segment, flag};
+
+pub(super) fn handler(which: Code) -> Option<Handler> {
+    use Code::*;
+    Some(match which {
+        Mov_rm16_Sreg | Mov_r32m16_Sreg | Mov_r64m16_Sreg => store_segment,
+        Mov_Sreg_rm16 | Mov_Sreg_r32m16 | Mov_Sreg_r64m16 => move_segment,
+        Pushw_CS | Pushd_CS | Pushw_DS | Pushd_DS | Pushw_ES | Pushd_ES | Pushw_SS | Pushd_SS | Pushw_FS
+        | Pushd_FS | Pushq_FS | Pushw_GS | Pushd_GS | Pushq_GS => push_segment,
+        Popw_DS | Popd_DS | Popw_ES | Popd_ES | Popw_SS | Popd_SS | Popw_FS | Popd_FS | Popq_FS | Popw_GS
+        | Popd_GS | Popq_GS => pop_segment,
+        Mov_r32_cr | Mov_r64_cr => read_control,
+        Mov_cr_r32 | Mov_cr_r64 => write_control,
+        Mov_r32_dr | Mov_r64_dr => read_debug,
+        Mov_dr_r32 | Mov_dr_r64 => write_debug,
+        _ => match which.mnemonic() {
+            M::Lds | M::Les | M::Lfs | M::Lgs | M::Lss => load_far_pointer,
+            M::Lgdt => lgdt,
+            M::Lidt => lidt,
+            M::Sgdt => sgdt,
+            M::Sidt => sidt,
+            M::Lldt => lldt,
+            M::Ltr => ltr,
+            M::Sldt => sldt,
+            M::Str => str_,
+            M::Smsw => smsw,
+            M::Lmsw => lmsw,
+            M::Clts => clts,
+            M::Lar => lar,
+            M::Lsl => lsl,
+            M::Verr => verr,
+            M::Verw => verw,
+            M::Arpl => arpl,
+            M::Swapgs => swapgs,
+            M::Rdfsbase | M::Rdgsbase => read_base,
+            M::Wrfsbase | M::Wrgsbase => write_base,
+            M::Invlpg => invlpg,
+            _ => return None,
+        },
+    })
+}
+
+/// Only for privilege 0.
+pub(super) fn privileged(cpu: &Cpu) -> Result<(), Fault> {
+    if cpu.cpl == 0 { Ok(()) } else { Err(Fault::GP0) }
+}
+
+fn store_segment(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    let selector = cpu.segments[segment_of(insn.op1_register()).index()].selector;
+    if insn.op0_kind() == OpKind::Register {
+        return cpu.set_operand(insn, 0, u64::from(selector));
+    }
+    let (seg, offset) = cpu.effective_address(insn);
+    cpu.write(seg, offset, selector)
+}
+
+fn shadow(cpu: &mut Cpu, seg: Seg) {
+    if seg == Seg::Ss {
+        cpu.interrupt_shadow = true;
+    }
+}
+
+fn move_segment(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    if insn.op0_register() == R::CS {
+        return Err(Fault::UD);
+    }
+    let selector = if insn.op1_kind() == OpKind::Register {
+        cpu.operand(insn, 1)? as u16
+    } else {
+        let (seg, offset) = cpu.effective_address(insn);
+        cpu.read::<u16>(seg, offset)?
+    };
+    let seg = segment_of(insn.op0_register());
+    cpu.load_segment(seg, selector)?;
+    shadow(cpu, seg);
+    Ok(())
+}
+
+/// Bytes that PUSH and POP of a segment register move.
+fn stack_bytes(which: Code) -> u32 {
+    use Code::*;
+    match which {
+        Pushw_CS | Pushw_DS | Pushw_ES | Pushw_SS | Pushw_FS | Pushw_GS | Popw_DS | Popw_ES | Popw_SS
+        | Popw_FS | Popw_GS => 2,
+        Pushq_FS | Pushq_GS | Popq_FS | Popq_GS => 8,
+        _ => 4,
+    }
+}
+
+fn push_segment(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    let selector = cpu.segments[segment_of(insn.op0_register()).index()].selector;
+    let mask = cpu.stack_mask();
+    let bytes = stack_bytes(insn.code());
+    let pointer = cpu.regs[RSP].wrapping_sub(u64::from(bytes));
+    match bytes {
+        8 => cpu.write(Seg::Ss, pointer & mask, u64::from(selector))?,
+        // 32-bit pushes write the selector's two bytes only.
+        _ => cpu.write(Seg::Ss, pointer & mask, selector)?,
+    }
+    cpu.regs[RSP] = (cpu.regs[RSP] & !mask) | (pointer & mask);
+    Ok(())
+}
+
+fn pop_segment(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    let mask = cpu.stack_mask();
+    let selector: u16 = cpu.read(Seg::Ss, cpu.regs[RSP] & mask)?;
+    let pointer = cpu.regs[RSP].wrapping_add(u64::from(stack_bytes(insn.code())));
+    let seg = segment_of(insn.op0_register());
+    cpu.load_segment(seg, selector)?;
+    cpu.regs[RSP] = (cpu.regs[RSP] & !mask) | (pointer & mask);
+    shadow(cpu, seg);
+    Ok(())
+}
+
+fn load_far_pointer(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    let target = match insn.mnemonic() {
+        M::Lds => Seg::Ds,
+        M::Les => Seg::Es,
+        M::Lfs => Seg::Fs,
+        M::Lgs => Seg::Gs,
+        _ => Seg::Ss,
+    };
+    let register = insn.op0_register();
+    let (seg, offset) = cpu.effective_address(insn);
+    let bytes = register.size() as u64;
+    let value = match bytes {
+        2 => u64::from(cpu.read::<u16>(seg, offset)?),
+        4 => u64::from(cpu.read::<u32>(seg, offset)?),
+        _ => cpu.read::<u64>(seg, offset)?,
+    };
+    let selector = cpu.read::<u16>(seg, offset.wrapping_add(bytes))?;
+    cpu.load_segment(target, selector)?;
+    cpu.set_register(register, value);
+    shadow(cpu, target);
+    Ok(())
+}
+
+/// Base and limit of LGDT and LIDT.
+fn table(cpu: &mut Cpu, insn: &Instruction) -> Result<crate::TableRegister, Fault> {
+    privileged(cpu)?;
+    let (seg, offset) = cpu.effective_address(insn);
+    let limit: u16 = cpu.read(seg, offset)?;
+    let at = offset.wrapping_add(2);
+    let base = if cpu.mode.is_long() {
+        cpu.read::<u64>(seg, at)?
+    } else {
+        let wide = !matches!(insn.code(), Code::Lgdt_m1632_16 | Code::Lidt_m1632_16);
+        u64::from(cpu.read::<u32>(seg, at)? & if wide { u32::MAX } else { 0xFF_FFFF })
+    };
+    if !crate::memory::is_canonical(base) {
+        return Err(Fault::GP0);
+    }
+    Ok(crate::TableRegister { base, limit })
+}
+
+fn lgdt(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    cpu.gdtr = table(cpu, insn)?;
+    Ok(())
+}
+
+fn lidt(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    cpu.idtr = table(cpu, insn)?;
+    Ok(())
+}
+
+fn store_table(cpu: &mut Cpu, insn: &Instruction, table: crate::TableRegister) -> Result<(), Fault> {
+    let (seg, offset) = cpu.effective_address(insn);
+    if cpu.mode.is_long() {
+        let linear = cpu.linear(seg, offset, 10, true)?;
+        cpu.probe(linear, 10, true)?;
+        cpu.write(seg, offset, table.limit)?;
+        cpu.write(seg, offset.wrapping_add(2), table.base)
+    } else {
+        let linear = cpu.linear(seg, offset, 6, true)?;
+        cpu.probe(linear, 6, true)?;
+        cpu.write(seg, offset, table.limit)?;
+        cpu.write(seg, offset.wrapping_add(2), table.base as u32)
+    }
+}
+
+fn sgdt(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    let table = cpu.gdtr;
+    store_table(cpu, insn, table)
+}
+
+fn sidt(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    let table = cpu.idtr;
+    store_table(cpu, insn, table)
+}
+
+/// The system descriptor of LLDT and LTR, with its upper half in long mode.
+fn system_descriptor(cpu: &mut Cpu, selector: u16) -> Result<(u64, u64, Segment), Fault> {
+    let error = Fault::gp(code(selector));
+    if selector & 4 != 0 {
+        return Err(error);
+    }
+    let (at, descriptor) = cpu.descriptor(selector, error)?;
+    let mut segment = Segment::from_descriptor(selector, descriptor);
+    if cpu.long_mode_active() {
+        let high: u64 = cpu.load_system(at.wrapping_add(8))?;
+        segment.base |= high << 32;
+    }
+    Ok((at, descriptor, segment))
+}
+
+fn lldt(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    privileged(cpu)?;
+    let selector = cpu.operand(insn, 0)? as u16;
+    if selector & !3 == 0 {
+        cpu.ldtr = Segment { selector, ..Segment::default() };
+        return Ok(());
+    }
+    let (_, _, segment) = system_descriptor(cpu, selector)?;
+    if segment.attributes & 0x1F != 2 {
+        return Err(Fault::gp(code(selector)));
+    }
+    if !segment.has(Segment::PRESENT) {
+        return Err(Fault::np(code(selector)));
+    }
+    cpu.ldtr = segment;
+    Ok(())
+}
+
+fn ltr(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    privileged(cpu)?;
+    let selector = cpu.operand(insn, 0)? as u16;
+    if selector & !3 == 0 {
+        return Err(Fault::GP0);
+    }
+    let (at, descriptor, mut segment) = system_descriptor(cpu, selector)?;
+    let available = match segment.attributes & 0x1F {
+        9 => true,
+        1 => !cpu.long_mode_active(),
+        _ => false,
+    };
+    if !available {
+        return Err(Fault::gp(code(selector)));
+    }
+    if !segment.has(Segment::PRESENT) {
+        return Err(Fault::np(code(selector)));
+    }
+    const BUSY: u64 = 1 << 41;
+    cpu.store_system(at.wrapping_add(4), ((descriptor | BUSY) >> 32) as u32)?;
+    segment.attributes |= 2;
+    cpu.tr = segment;
+    Ok(())
+}
+
+fn store_selector(cpu: &mut Cpu, insn: &Instruction, selector: u16) -> Result<(), Fault> {
+    if insn.op0_kind() == OpKind::Register {
+        return cpu.set_operand(insn, 0, u64::from(selector));
+    }
+    let (seg, offset) = cpu.effective_address(insn);
+    cpu.write(seg, offset, selector)
+}
+
+fn sldt(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    let selector = cpu.ldtr.selector;
+    store_selector(cpu, insn, selector)
+}
+
+fn str_(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    let selector = cpu.tr.selector;
+    store_selector(cpu, insn, selector)
+}
+
+fn smsw(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    let value = cpu.cr0;
+    if insn.op0_kind() == OpKind::Register {
+        return cpu.set_operand(insn, 0, value);
+    }
+    let (seg, offset) = cpu.effective_address(insn);
+    cpu.write(seg, offset, value as u16)
+}
+
+fn lmsw(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    privileged(cpu)?;
+    let value = cpu.operand(insn, 0)?;
+    // PE can be set but not cleared.
+    cpu.cr0 = (cpu.cr0 & !0xE) | (value & 0xF);
+    Ok(())
+}
+
+fn clts(cpu: &mut Cpu, _: &Instruction) -> Result<(), Fault> {
+    privileged(cpu)?;
+    cpu.cr0 &= !cr0::TS;
+    Ok(())
+}
+
+/// The descriptor LAR, LSL, VERR and VERW look at, if they may; and its attributes.
+fn visible(cpu: &mut Cpu, selector: u16) -> Result<Option<(u64, Segment)>, Fault> {
+    if selector & !3 == 0 {
+        return Ok(None);
+    }
+    let (_, descriptor) = match cpu.descriptor(selector, Fault::UD) {
+        Ok(found) => found,
+        Err(Fault::Page(error)) => return Err(Fault::Page(error)),
+        Err(_) => return Ok(None),
+    };
+    let segment = Segment::from_descriptor(selector, descriptor);
+    let conforming = segment.has(Segment::NOT_SYSTEM | Segment::CODE | Segment::EXPAND_DOWN);
+    if !conforming && segment.dpl() < cpu.cpl.max(selector as u8 & 3) {
+        return Ok(None);
+    }
+    Ok(Some((descriptor, segment)))
+}
+
+fn set_zero(cpu: &mut Cpu, set: bool) {
+    cpu.set_status_flags(flag::ZF, if set { flag::ZF } else { 0 });
+}
+
+fn source_selector(cpu: &mut Cpu, insn: &Instruction, n: u32) -> Result<u16, Fault> {
+    if insn.op_kind(n) == OpKind::Register {
+        return Ok(cpu.operand(insn, n)? as u16);
+    }
+    let (seg, offset) = cpu.effective_address(insn);
+    cpu.read(seg, offset)
+}
+
+fn lar(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    let selector = source_selector(cpu, insn, 1)?;
+    let found = visible(cpu, selector)?.filter(|(_, segment)| {
+        let kind = segment.attributes & 0x1F;
+        kind & 0x10 != 0
+            || matches!(kind, 2 | 9 | 11)
+            || (!cpu.long_mode_active() && matches!(kind, 1 | 3 | 4 | 5 | 12))
+            || (cpu.long_mode_active() && kind == 12)
+    });
+    set_zero(cpu, found.is_some());
+    match found {
+        Some((descriptor, _)) => cpu.set_operand(insn, 0, (descriptor >> 32) & 0x00F0_FF00),
+        None => Ok(()),
+    }
+}
+
+fn lsl(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    let selector = source_selector(cpu, insn, 1)?;
+    let found = visible(cpu, selector)?.filter(|(_, segment)| {
+        let kind = segment.attributes & 0x1F;
+        kind & 0x10 != 0 || matches!(kind, 2 | 9 | 11) || (!cpu.long_mode_active() && matches!(kind, 1 | 3))
+    });
+    set_zero(cpu, found.is_some());
+    match found {
+        Some((_, segment)) => cpu.set_operand(insn, 0, u64::from(segment.limit)),
+        None => Ok(()),
+    }
+}
+
+fn verr(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    let selector = source_selector(cpu, insn, 0)?;
+    let found = visible(cpu, selector)?.is_some_and(|(_, segment)| {
+        segment.has(Segment::NOT_SYSTEM) && (!segment.has(Segment::CODE) || segment.has(Segment::WRITABLE))
+    });
+    set_zero(cpu, found);
+    Ok(())
+}
+
+fn verw(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    let selector = source_selector(cpu, insn, 0)?;
+    let found = visible(cpu, selector)?.is_some_and(|(_, segment)| {
+        segment.has(Segment::NOT_SYSTEM | Segment::WRITABLE) && !segment.has(Segment::CODE)
+    });
+    set_zero(cpu, found);
+    Ok(())
+}
+
+fn arpl(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    let source = cpu.operand(insn, 1)? & 3;
+    let value = source_selector(cpu, insn, 0)?;
+    let lower = u64::from(value & 3) < source;
+    if lower {
+        store_selector(cpu, insn, (value & !3) | source as u16)?;
+    }
+    set_zero(cpu, lower);
+    Ok(())
+}
+
+fn swapgs(cpu: &mut Cpu, _: &Instruction) -> Result<(), Fault> {
+    if !cpu.mode.is_long() {
+        return Err(Fault::UD);
+    }
+    privileged(cpu)?;
+    std::mem::swap(&mut cpu.segments[Seg::Gs.index()].base, &mut cpu.msr.kernel_gs_base);
+    Ok(())
+}
+
+fn base_segment(cpu: &Cpu, insn: &Instruction) -> Result<usize, Fault> {
+    if cpu.cr4 & cr4::FSGSBASE == 0 || !cpu.mode.is_long() {
+        return Err(Fault::UD);
+    }
+    let is_fs = matches!(insn.mnemonic(), M::Rdfsbase | M::Wrfsbase);
+    Ok(if is_fs { Seg::Fs.index() } else { Seg::Gs.index() })
+}
+
+fn read_base(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    let index = base_segment(cpu, insn)?;
+    let base = cpu.segments[index].base;
+    cpu.set_operand(insn, 0, base)
+}
+
+fn write_base(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    let index = base_segment(cpu, insn)?;
+    let base = cpu.operand(insn, 0)?;
+    if !crate::memory::is_canonical(base) {
+        return Err(Fault::GP0);
+    }
+    cpu.segments[index].base = base;
+    Ok(())
+}
+
+fn invlpg(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    privileged(cpu)?;
+    let (seg, offset) = cpu.effective_address(insn);
+    let base = if cpu.mode.is_long() && !matches!(seg, Seg::Fs | Seg::Gs) {
+        0
+    } else {
+        cpu.segments[seg.index()].base
+    };
+    cpu.flush_page(base.wrapping_add(offset) & cpu.address_mask);
+    Ok(())
+}
+
+fn read_control(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    privileged(cpu)?;
+    let value = match insn.op1_register() {
+        R::CR0 => cpu.cr0,
+        R::CR2 => cpu.cr2,
+        R::CR3 => cpu.cr3,
+        R::CR4 => cpu.cr4,
+        R::CR8 => cpu.cr8,
+        _ => return Err(Fault::UD),
+    };
+    cpu.set_operand(insn, 0, value)
+}
+
+fn write_control(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    privileged(cpu)?;
+    let value = cpu.operand(insn, 1)?;
+    match insn.op0_register() {
+        R::CR0 => write_cr0(cpu, value),
+        R::CR2 => {
+            cpu.cr2 = value;
+            Ok(())
+        }
+        R::CR3 => {
+            if cpu.long_mode_active() && value >> 52 != 0 {
+                return Err(Fault::GP0);
+            }
+            cpu.cr3 = value;
+            cpu.flush_translations(false);
+            Ok(())
+        }
+        R::CR4 => write_cr4(cpu, value),
+        R::CR8 => {
+            if value > 15 {
+                return Err(Fault::GP0);
+            }
+            cpu.cr8 = value;
+            Ok(())
+        }
+        _ => Err(Fault::UD),
+    }
+}
+
+fn write_cr0(cpu: &mut Cpu, value: u64) -> Result<(), Fault> {
+    const CACHE_DISABLE: u64 = 1 << 30;
+    const NOT_WRITE_THROUGH: u64 = 1 << 29;
+    let known = cr0::PE
+        | cr0::MP
+        | cr0::EM
+        | cr0::TS
+        | cr0::ET
+        | cr0::NE
+        | cr0::WP
+        | cr0::AM
+        | cr0::PG
+        | CACHE_DISABLE
+        | NOT_WRITE_THROUGH;
+    if value >> 32 != 0
+        || (value & cr0::PG != 0 && value & cr0::PE == 0)
+        || (value & NOT_WRITE_THROUGH != 0 && value & CACHE_DISABLE == 0)
+    {
+        return Err(Fault::GP0);
+    }
+    // Protected mode cannot be left: there is no real mode here.
+    if value & cr0::PE == 0 {
+        return Err(Fault::GP0);
+    }
+    let turns_on = value & cr0::PG != 0 && cpu.cr0 & cr0::PG == 0;
+    let turns_off = value & cr0::PG == 0 && cpu.cr0 & cr0::PG != 0;
+    if turns_on && cpu.efer & efer::LME != 0 {
+        if cpu.cr4 & cr4::PAE == 0 || cpu.segments[Seg::Cs.index()].has(Segment::LONG) {
+            return Err(Fault::GP0);
+        }
+        cpu.efer |= efer::LMA;
+    }
+    if turns_off {
+        if cpu.mode.is_long() {
+            return Err(Fault::GP0);
+        }
+        cpu.efer &= !efer::LMA;
+    }
+    cpu.cr0 = (value & known) | cr0::ET;
+    cpu.paging_changed();
+    cpu.update_mode();
+    cpu.update_checks();
+    Ok(())
+}
+
+fn write_cr4(cpu: &mut Cpu, value: u64) -> Result<(), Fault> {
+    // Bits 0 and 1 (virtual-8086 mode) and 6 and 8 can be set without effect.
+    let known = cr4::TSD
+        | cr4::DE
+        | cr4::PSE
+        | cr4::PAE
+        | cr4::PGE
+        | cr4::OSFXSR
+        | cr4::OSXMMEXCPT
+        | cr4::UMIP
+        | cr4::FSGSBASE
+        | cr4::SMEP
+        | 0x143;
+    if value & !known != 0 || (cpu.long_mode_active() && value & cr4::PAE == 0) {
+        return Err(Fault::GP0);
+    }
+    cpu.cr4 = value;
+    cpu.paging_changed();
+    Ok(())
+}
+
+/// The number of a debug register; 4 and 5 are 6 and 7 unless CR4.DE says they do not exist.
+fn debug_index(cpu: &Cpu, register: R) -> Result<usize, Fault> {
+    privileged(cpu)?;
+    let index = (register as usize).wrapping_sub(R::DR0 as usize);
+    match index {
+        4 | 5 if cpu.cr4 & cr4::DE != 0 => Err(Fault::UD),
+        4 | 5 => Ok(index + 2),
+        0..=7 => Ok(index),
+        _ => Err(Fault::UD),
+    }
+}
+
+fn read_debug(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    let index = debug_index(cpu, insn.op1_register())?;
+    let value = cpu.dr.get(index).copied().unwrap_or_default();
+    cpu.set_operand(insn, 0, value)
+}
+
+fn write_debug(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    let index = debug_index(cpu, insn.op0_register())?;
+    let value = cpu.operand(insn, 1)? & mask(if cpu.mode.is_long() { 8 } else { 4 });
+    let value = match index {
+        6 if value >> 32 != 0 => return Err(Fault::GP0),
+        7 if value >> 32 != 0 => return Err(Fault::GP0),
+        6 => (value & 0xE00F) | 0xFFFF_0FF0,
+        7 => (value & 0xFFFF_2BFF) | 0x400,
+        _ => value,
+    };
+    if let Some(register) = cpu.dr.get_mut(index) {
+        *register = value;
+    }
+    cpu.update_checks();
+    Ok(())
+}
