@@ -33,7 +33,7 @@ fn instructions_are_limited_with_all_descendants() {
     // What the kill costs is little beside it.
     assert!((MOST..2 * MOST).contains(&answer.instructions), "{}", answer.instructions);
     assert_eq!(guest.output("pgrep -c -x sleep || true"), "0\n");
-    let enough = guest.shell_with("echo done", json!({"max_instructions": 1 << 40}));
+    let enough = guest.shell_with("echo done", json!({"max_instructions": 1_u64 << 40}));
     assert_eq!((enough.stdout.as_str(), enough.timed_out, enough.note), ("done\n", false, None));
 
     let started: Started = guest
