@@ -41,6 +41,19 @@ pub(crate) fn segment_of(register: Register) -> Seg {
     }
 }
 
+/// The segment of the memory operand. In 64-bit mode prefixes mean something for FS and GS only.
+#[inline]
+pub(crate) fn memory_segment(insn: &Instruction, is_long: bool) -> Seg {
+    let seg = segment_of(insn.memory_segment());
+    if !is_long || matches!(seg, Seg::Fs | Seg::Gs) {
+        return seg;
+    }
+    match insn.memory_base() {
+        Register::RSP | Register::RBP | Register::ESP | Register::EBP => Seg::Ss,
+        _ => Seg::Ds,
+    }
+}
+
 /// Ones in the low `bytes` bytes.
 #[inline]
 pub(crate) const fn mask(bytes: u32) -> u64 {
@@ -149,7 +162,7 @@ impl Cpu {
     /// Segment and offset of the memory operand. The offset is cut to the address size.
     #[inline]
     pub fn effective_address(&self, insn: &Instruction) -> (Seg, u64) {
-        let seg = segment_of(insn.memory_segment());
+        let seg = memory_segment(insn, self.mode.is_long());
         if insn.is_ip_rel_memory_operand() {
             let distance = insn.memory_displacement64().wrapping_sub(insn.next_ip());
             let target = self.rip.wrapping_add(distance);

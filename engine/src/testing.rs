@@ -20,13 +20,11 @@ pub struct Catch {
     pub enabled: bool,
     /// What was caught.
     pub caught: Option<Caught>,
-    /// The image that was set last. TODO: until `Fpu` has state.
-    fx: [u8; 512],
 }
 
 impl Default for Catch {
     fn default() -> Self {
-        Self { enabled: false, caught: None, fx: [0; 512] }
+        Self { enabled: false, caught: None }
     }
 }
 
@@ -63,21 +61,12 @@ impl Cpu {
 
     /// x87, MMX and SSE as FXSAVE with REX.W stores them.
     pub fn fx_image(&self) -> [u8; 512] {
-        let mut image = self.catch.fx;
-        image[24..28].copy_from_slice(&self.mxcsr.to_le_bytes());
-        for (register, place) in self.xmm.iter().zip(image[160..416].chunks_exact_mut(16)) {
-            place.copy_from_slice(&register.to_le_bytes());
-        }
-        image
+        self.fx_state(true)
     }
 
     /// Sets x87, MMX and SSE as FXRSTOR loads them.
     pub fn set_fx_image(&mut self, image: &[u8; 512]) {
-        self.catch.fx = *image;
-        self.mxcsr = u32::from_le_bytes([image[24], image[25], image[26], image[27]]);
-        for (register, place) in self.xmm.iter_mut().zip(image[160..416].chunks_exact(16)) {
-            *register = place.iter().rev().fold(0, |value, byte| value << 8 | u128::from(*byte));
-        }
+        self.set_fx_state(image, true, 16);
     }
 
     /// The faulting address of the last page fault.

@@ -183,7 +183,22 @@ impl Cpu {
 fn decode(bits: u32, bytes: &[u8], ip: u64, insn: &mut Instruction) -> bool {
     let mut decoder = Decoder::with_ip(bits, bytes, ip, DecoderOptions::AMD);
     decoder.decode_out(insn);
+    if insn.code() == Code::Pause && bits == 64 {
+        decode_pause(bytes, ip, insn);
+    }
     decoder.last_error() != DecoderError::NoMoreBytes || bytes.len() >= LONGEST
+}
+
+/// PAUSE with REX.B is XCHG with R8, whatever iced thinks.
+#[cold]
+fn decode_pause(bytes: &[u8], ip: u64, insn: &mut Instruction) {
+    let Some([prefixes @ .., rex, _]) = bytes.get(..insn.len()) else { return };
+    if rex & 0xF1 == 0x41 {
+        let mut without_rep: Vec<u8> =
+            prefixes.iter().map(|&byte| if byte == 0xF3 { 0x3E } else { byte }).collect();
+        without_rep.extend([*rex, 0x90]);
+        Decoder::with_ip(64, &without_rep, ip, DecoderOptions::AMD).decode_out(insn);
+    }
 }
 
 impl Lowering {

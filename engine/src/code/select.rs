@@ -4,9 +4,9 @@ use iced_x86::{Code, Instruction, MemorySize, Mnemonic, OpKind, Register};
 
 use super::lower::Lowering;
 use super::{Links, Op, Uop};
-use crate::Mode;
-use crate::operand::{address_bits, full_register, register_offset};
+use crate::operand::{address_bits, full_register, memory_segment, register_offset};
 use crate::state::{FS_BASE, GS_BASE, PAGE_REGISTER};
+use crate::{Mode, Seg};
 
 /// Distance between two sizes, two forms, and two operations of the arithmetic in the list of operations.
 const FORM: u16 = 4;
@@ -329,7 +329,7 @@ impl Lowering {
             // LEA: no segment.
             return Some(());
         }
-        uop.stack = insn.memory_segment() == Register::SS;
+        uop.stack = memory_segment(insn, self.mode.is_long()) == Seg::Ss;
         let (place, bit) = match insn.memory_segment() {
             Register::FS => (FS_BASE, Mode::FS_FLAT),
             Register::GS => (GS_BASE, Mode::GS_FLAT),

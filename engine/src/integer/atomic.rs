@@ -3,7 +3,7 @@
 use iced_x86::{Code, Instruction, Mnemonic, OpKind, Register};
 
 use crate::operand::sign_extend;
-use crate::{Cpu, Fault, Handler, flag};
+use crate::{Cpu, Fault, Handler, Seg, flag};
 
 pub(super) fn handler(code: Code) -> Option<Handler> {
     Some(match code.mnemonic() {
@@ -94,10 +94,12 @@ fn cmpxchg8b(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
 fn cmpxchg16b(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let pair = |cpu: &Cpu, high, low| u128::from(cpu.register(high)) << 64 | u128::from(cpu.register(low));
     let (seg, offset) = cpu.effective_address(insn);
-    let linear = cpu.linear(seg, offset, 16, true)?;
-    if linear & 15 != 0 {
+    // Alignment comes before everything else.
+    let base = if matches!(seg, Seg::Fs | Seg::Gs) { cpu.segments[seg.index()].base } else { 0 };
+    if base.wrapping_add(offset) & 15 != 0 {
         return Err(Fault::GP0);
     }
+    let linear = cpu.linear(seg, offset, 16, true)?;
     let old: u128 = cpu.load_for_update(linear)?;
     let equal = old == pair(cpu, Register::RDX, Register::RAX);
     let new = if equal { pair(cpu, Register::RCX, Register::RBX) } else { old };

@@ -153,7 +153,7 @@ unsafe fn fill_each<T: Element>(target: *mut u8, elements: usize, value: u64) {
     }
 }
 
-/// Compares elements until a pair is equal (`until_equal`) or differs, as many as `second` has. `None` if it is not RAM.
+/// Compares elements until a pair is equal (`until_equal`) or differs, as many as `first` has. `None` if it is not RAM.
 ///
 /// # Errors
 /// Those of the loads.
@@ -163,9 +163,9 @@ pub(super) fn compare(
     second: Span,
     until_equal: bool,
 ) -> Result<Option<Found>, Fault> {
-    let Span { elements, bytes, down, .. } = second;
-    let Some(a) = Span { elements, ..first }.ram(cpu, false)? else { return Ok(None) };
-    let Some(b) = second.ram(cpu, false)? else { return Ok(None) };
+    let Span { elements, bytes, down, .. } = first;
+    let Some(b) = Span { elements, ..second }.ram(cpu, false)? else { return Ok(None) };
+    let Some(a) = first.ram(cpu, false)? else { return Ok(None) };
     // SAFETY: both slices are that many elements of RAM.
     Ok(unsafe { by_size!(bytes, compare_each(a, b, elements as usize, down, until_equal)) })
 }

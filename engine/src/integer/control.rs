@@ -4,7 +4,7 @@ use iced_x86::{Code, Instruction, Mnemonic, Register};
 
 use super::moves::condition;
 use crate::memory::is_canonical;
-use crate::operand::mask;
+use crate::operand::{mask, sign_extend};
 use crate::{Cpu, Fault, Handler, Seg};
 
 pub(super) fn handler(code: Code) -> Option<Handler> {
@@ -183,12 +183,14 @@ fn jump_if_none_left(cpu: &mut Cpu, insn: &Instruction, counter: Register) -> Re
 
 fn bound(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let bytes = insn.op0_register().size() as u32;
+    let step = u64::from(bytes);
     let (seg, offset) = cpu.effective_address(insn);
-    let linear = cpu.linear(seg, offset, u64::from(bytes) * 2, false)?;
-    let bounds = cpu.load_sized(linear, bytes * 2)?;
-    let extend = |value| crate::operand::sign_extend(value, bytes);
-    let index = extend(cpu.register(insn.op0_register()));
-    if index < extend(bounds) || index > extend(bounds >> (bytes * 8)) {
+    let linear = cpu.linear(seg, offset, step, false)?;
+    let lower = cpu.load_sized(linear, bytes)?;
+    let linear = cpu.linear(seg, offset.wrapping_add(step), step, false)?;
+    let upper = cpu.load_sized(linear, bytes)?;
+    let index = sign_extend(cpu.register(insn.op0_register()), bytes);
+    if index < sign_extend(lower, bytes) || index > sign_extend(upper, bytes) {
         return Err(Fault::BR);
     }
     Ok(())

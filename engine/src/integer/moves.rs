@@ -3,7 +3,7 @@
 use iced_x86::{Code, Instruction, Mnemonic, OpKind, Register};
 
 use super::nothing;
-use crate::operand::{mask, sign_extend};
+use crate::operand::{mask, memory_segment, sign_extend};
 use crate::{Cpu, Fault, Handler};
 
 pub(super) fn handler(code: Code) -> Option<Handler> {
@@ -141,7 +141,7 @@ fn lea(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
 fn xlat(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let table = insn.memory_base();
     let offset = cpu.register(table).wrapping_add(cpu.register(Register::AL)) & mask(table.size() as u32);
-    let value: u8 = cpu.read(crate::operand::segment_of(insn.memory_segment()), offset)?;
+    let value: u8 = cpu.read(memory_segment(insn, cpu.mode.is_long()), offset)?;
     cpu.set_register(Register::AL, u64::from(value));
     Ok(())
 }

@@ -180,7 +180,7 @@ fn enter(cpu: &mut Cpu, insn: &Instruction, bytes: u32) -> Result<(), Fault> {
     top = top.wrapping_sub(room);
     // The new top has to be writable, though nothing is written there.
     let linear = cpu.linear(Seg::Ss, top & cpu.stack_mask(), step, true)?;
-    cpu.probe(linear, bytes, true)?;
+    cpu.load_to_write(linear, bytes)?;
     cpu.set_stack_pointer(top);
     set_frame_pointer(cpu, new_frame, bytes);
     Ok(())

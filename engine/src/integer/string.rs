@@ -7,7 +7,7 @@
 use iced_x86::{Code, Instruction, OpKind, Register};
 
 use super::bulk::{self, Span};
-use crate::operand::{mask, segment_of, sign_extend};
+use crate::operand::{mask, memory_segment, sign_extend};
 use crate::{Cpu, Fault, Handler, Seg, flag};
 
 pub(super) fn handler(code: Code) -> Option<Handler> {
@@ -69,7 +69,7 @@ impl Strings {
             bytes,
             mask: mask(address_bytes),
             down: cpu.system_flags & flag::DF != 0,
-            source: segment_of(insn.memory_segment()),
+            source: memory_segment(insn, cpu.mode.is_long()),
             repeats: insn.has_rep_prefix() || insn.has_repne_prefix(),
         }
     }
@@ -251,7 +251,8 @@ fn lods(cpu: &mut Cpu, insn: &Instruction, accumulator: Register) -> Result<(), 
     )
 }
 
-/// The flags are those of the last comparison, even if a fault comes after it.
+/// The flags are those of the last comparison, even if a fault comes after it. The second string is read first, as
+/// on silicon.
 fn cmps(cpu: &mut Cpu, insn: &Instruction, bytes: u32) -> Result<(), Fault> {
     let strings = Strings::new(cpu, insn, bytes);
     let until_equal = insn.has_repne_prefix();
@@ -265,15 +266,13 @@ fn cmps(cpu: &mut Cpu, insn: &Instruction, bytes: u32) -> Result<(), Fault> {
     strings.run(
         cpu,
         |cpu| {
-            let a = strings.read(cpu, strings.source, RSI)?;
             let b = strings.read(cpu, Seg::Es, RDI)?;
+            let a = strings.read(cpu, strings.source, RSI)?;
             Ok(finish(cpu, 1, a, b))
         },
         |cpu, most| {
-            let Some(first) = strings.span(cpu, strings.source, RSI, most, false) else {
-                return Ok(None);
-            };
-            let Some(second) = strings.span(cpu, Seg::Es, RDI, first.elements, false) else {
+            let Some(second) = strings.span(cpu, Seg::Es, RDI, most, false) else { return Ok(None) };
+            let Some(first) = strings.span(cpu, strings.source, RSI, second.elements, false) else {
                 return Ok(None);
             };
             let found = bulk::compare(cpu, first, second, until_equal)?;

@@ -245,7 +245,7 @@ impl Cpu {
 
     fn check_alignment(&mut self, linear: u64, bytes: u32) -> Result<(), Fault> {
         if self.memory.is_checked() {
-            let misaligned = linear & u64::from(bytes - 1) & 7 != 0;
+            let misaligned = linear & u64::from(bytes - 1) != 0;
             let enabled = self.cr0 & cr0::AM != 0 && self.system_flags & flag::AC != 0;
             if misaligned && self.cpl == 3 && enabled {
                 return Err(Fault::AC0);

@@ -1,15 +1,9 @@
 //! MMX registers, which are the significands of the x87 registers (SDM vol. 1, 9.6).
 
-use std::cell::Cell;
-
 use iced_x86::{Instruction, OpKind, Register};
 
 use crate::state::cr0;
 use crate::{Cpu, Fault};
-
-thread_local! {
-    static REGISTERS: Cell<[u64; 8]> = const { Cell::new([0; 8]) };
-}
 
 /// Number of an MMX register.
 #[inline(always)]
@@ -23,30 +17,30 @@ pub(super) fn ready(cpu: &Cpu) -> Result<(), Fault> {
     if cpu.cr0 & cr0::EM != 0 {
         return Err(Fault::UD);
     }
-    if cpu.cr0 & cr0::TS != 0 {
-        return Err(Fault::NM);
-    }
-    Ok(())
+    cpu.x87_ready()
 }
 
 /// What every MMX instruction does to the x87 state: TOP = 0, all tags valid.
-pub(super) fn enter(_cpu: &mut Cpu) {}
+#[inline]
+pub(super) fn enter(cpu: &mut Cpu) {
+    cpu.fpu.enter_mmx();
+}
 
 /// EMMS: all tags empty.
-pub(super) fn leave(_cpu: &mut Cpu) {}
+pub(super) fn leave(cpu: &mut Cpu) {
+    cpu.fpu.leave_mmx();
+}
 
 /// An MMX register.
 #[inline]
-pub(super) fn get(_cpu: &Cpu, number: usize) -> u64 {
-    REGISTERS.get()[number & 7]
+pub(super) fn get(cpu: &Cpu, number: usize) -> u64 {
+    cpu.fpu.mmx(number)
 }
 
 /// Writes an MMX register; its exponent and sign become all ones.
 #[inline]
-pub(super) fn set(_cpu: &mut Cpu, number: usize, value: u64) {
-    let mut registers = REGISTERS.get();
-    registers[number & 7] = value;
-    REGISTERS.set(registers);
+pub(super) fn set(cpu: &mut Cpu, number: usize, value: u64) {
+    cpu.fpu.set_mmx(number, value);
 }
 
 /// Operand 1: an MMX register or 8 bytes of memory.

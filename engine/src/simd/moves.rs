@@ -235,9 +235,9 @@ fn masked_store_mmx(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     mmx::ready(cpu)?;
     let value = mmx::get(cpu, mmx::number(insn.op1_register())).to_le_bytes();
     let mask = mmx::get(cpu, mmx::number(insn.op2_register())).to_le_bytes();
-    store_selected(cpu, insn, &value, &mask)?;
+    // Also if the store faults.
     mmx::enter(cpu);
-    Ok(())
+    store_selected(cpu, insn, &value, &mask)
 }
 
 /// Writes the bytes whose mask has its highest bit set to DS:RDI. All the bytes have to be writable.
@@ -249,12 +249,16 @@ fn store_selected(cpu: &mut Cpu, insn: &Instruction, value: &[u8], mask: &[u8]) 
         _ => 8,
     };
     let base = cpu.regs[7] & crate::operand::mask(width);
-    let linear = cpu.linear(seg, base, value.len() as u64, true)?;
-    let misaligned = linear & (value.len() as u64).wrapping_sub(1) != 0;
+    let linear = cpu.linear(seg, base, 8, true)?;
+    let misaligned = linear & 7 != 0;
     if misaligned && cpu.memory.is_checked() && cpu.cpl == 3 && cpu.system_flags & flag::AC != 0 {
         return Err(Fault::AC0);
     }
-    cpu.probe(linear, value.len() as u32, true)?;
+    // In halves, as on silicon.
+    for half in (0..value.len() as u64).step_by(8) {
+        let linear = cpu.linear(seg, base.wrapping_add(half), 8, true)?;
+        cpu.probe(linear, 8, true)?;
+    }
     for (i, (byte, mask)) in value.iter().zip(mask).enumerate() {
         if mask & 0x80 != 0 {
             cpu.store(linear.wrapping_add(i as u64) & cpu.address_mask, *byte)?;

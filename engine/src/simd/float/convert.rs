@@ -180,6 +180,8 @@ fn to_mmx(cpu: &mut Cpu, insn: &Instruction, double: bool, truncate: bool) -> Re
         let rounding = rounding(&env, truncate);
         low.map(|lane| to_integer::<Single>(lane.into(), 32, rounding, &mut env) as u32)
     };
+    // Also if there is an exception.
+    mmx::enter(cpu);
     env.commit(cpu)?;
     mmx::finish(cpu, insn, result.pack());
     Ok(())
@@ -188,9 +190,8 @@ fn to_mmx(cpu: &mut Cpu, insn: &Instruction, double: bool, truncate: bool) -> Re
 /// CVTPI2PS and CVTPI2PD.
 fn from_mmx(cpu: &mut Cpu, insn: &Instruction, double: bool) -> Result<(), Fault> {
     cpu.sse_ready()?;
-    let from_register = insn.op1_kind() == iced_x86::OpKind::Register;
-    // CVTPI2PD leaves the x87 state alone if its operand is in memory.
-    let uses_mmx = from_register || !double;
+    // With its operand in memory it leaves the x87 state alone.
+    let uses_mmx = insn.op1_kind() == iced_x86::OpKind::Register;
     if uses_mmx {
         mmx::ready(cpu)?;
     }
@@ -203,10 +204,11 @@ fn from_mmx(cpu: &mut Cpu, insn: &Instruction, double: bool) -> Result<(), Fault
         let low = source.map(|lane| from_integer::<Single>(lane.into(), &mut env) as u32);
         cpu.get_xmm(to).with_low(low.pack())
     };
-    env.commit(cpu)?;
     if uses_mmx {
+        // Also if there is an exception.
         mmx::enter(cpu);
     }
+    env.commit(cpu)?;
     cpu.set_xmm(to, result);
     Ok(())
 }
