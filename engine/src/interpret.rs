@@ -601,6 +601,8 @@ impl Cpu {
                             let count = u32::from(get!(u8, CL)) & (32 - 1);
                             if count != 0 {
                                 shift!(SHL, u32, count)
+                            } else {
+                                put!(u32, uop.a, get!(u32, uop.a));
                             }
                         }
                         Op::ShrRi32 => shift!(SHR, u32, uop.imm as u32),
@@ -608,6 +610,8 @@ impl Cpu {
                             let count = u32::from(get!(u8, CL)) & (32 - 1);
                             if count != 0 {
                                 shift!(SHR, u32, count)
+                            } else {
+                                put!(u32, uop.a, get!(u32, uop.a));
                             }
                         }
                         Op::SarRi32 => shift!(SAR, u32, uop.imm as u32),
@@ -615,6 +619,8 @@ impl Cpu {
                             let count = u32::from(get!(u8, CL)) & (32 - 1);
                             if count != 0 {
                                 shift!(SAR, u32, count)
+                            } else {
+                                put!(u32, uop.a, get!(u32, uop.a));
                             }
                         }
                         Op::ImulRr32 => imul!(u32, get!(u32, uop.a), get!(u32, uop.b)),
@@ -1080,8 +1086,7 @@ impl Cpu {
     #[inline(never)]
     fn load_to_modify(&mut self, uop: &Uop, linear: u64, bytes: u32) -> Result<u64, Fault> {
         self.check_address(uop.index, uop.stack, linear, bytes)?;
-        self.probe(linear, bytes, true)?;
-        self.load_slow(linear, bytes).map(|value| value as u64)
+        self.load_for_update_slow(linear, bytes).map(|value| value as u64)
     }
 
     /// A store of up to 8 bytes that the TLB could not serve.

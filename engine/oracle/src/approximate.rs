@@ -1,7 +1,7 @@
 //! Instructions whose results are approximations, and how far they may be off.
 
 use crate::case::Case;
-use crate::generate::decode;
+use crate::undefined::instruction_at;
 use iced_x86::Mnemonic;
 
 /// What an approximation may differ in.
@@ -19,7 +19,7 @@ pub enum Tolerance {
 pub fn tolerance(case: &Case) -> Tolerance {
     let mut start = 0;
     while start < case.code.len() {
-        let (instruction, _) = decode(case.mode, &case.code[start..], 0);
+        let instruction = instruction_at(case, case.state.rip + start as u64);
         match instruction.mnemonic() {
             Mnemonic::Rcpps | Mnemonic::Rcpss | Mnemonic::Rsqrtps | Mnemonic::Rsqrtss => {
                 return Tolerance::Reciprocal;

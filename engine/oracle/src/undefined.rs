@@ -2,7 +2,8 @@
 
 use crate::case::{Case, State};
 use crate::generate::decode;
-use iced_x86::{Code, Instruction, Mnemonic, RflagsBits};
+use crate::layout;
+use iced_x86::{Code, FlowControl, Instruction, Mnemonic, RflagsBits};
 
 /// Carry, parity, adjust, zero, sign, overflow: iced's bits and those of EFLAGS.
 const STATUS: [(u32, u64); 6] = [
@@ -13,12 +14,22 @@ const STATUS: [(u32, u64); 6] = [
     (RflagsBits::SF, 1 << 7),
     (RflagsBits::OF, 1 << 11),
 ];
+/// The longest instruction.
+const LONGEST: usize = 15;
 const AF: u64 = 1 << 4;
 const OF: u64 = 1 << 11;
 const ALL: u64 = 0x8D5;
 
 fn to_rflags(bits: u32) -> u64 {
     STATUS.iter().filter(|(iced, _)| bits & iced != 0).map(|(_, flag)| flag).sum()
+}
+
+/// The instruction at an address in a case's code, which `int3` follows.
+pub fn instruction_at(case: &Case, rip: u64) -> Instruction {
+    let start = rip.wrapping_sub(case.state.rip) as usize;
+    let mut bytes = case.code.get(start..).unwrap_or_default().to_vec();
+    bytes.resize(bytes.len().max(LONGEST), layout::FILLER);
+    decode(case.mode, &bytes, rip).0
 }
 
 /// How often a shift or rotate shifts, if the registers before are known.
@@ -131,15 +142,20 @@ pub fn is_loop(case: &Case) -> bool {
 /// Flags that are undefined when a case has stopped at this address.
 pub fn flags_at(case: &Case, stopped: u64) -> u64 {
     let mut undefined = if is_loop(case) { goes_on_determined(case, 0).unwrap_or(ALL) } else { 0 };
+    let mut branched = false;
     let mut start = 0;
     while start < case.code.len() {
         let rip = case.state.rip + start as u64;
-        let (instruction, _) = decode(case.mode, &case.code[start..], rip);
+        let instruction = instruction_at(case, rip);
         if instruction.is_invalid() || rip == stopped {
             break;
         }
         let before = (start == 0 && !is_loop(case)).then_some(&case.state);
-        undefined &= !settled(&instruction);
+        // What comes after a branch may not have been executed.
+        branched |= instruction.flow_control() != FlowControl::Next;
+        if !branched {
+            undefined &= !settled(&instruction);
+        }
         undefined |= flags(&instruction, before);
         start += instruction.len();
     }
@@ -157,7 +173,7 @@ fn goes_on_determined(case: &Case, mut undefined: u64) -> Option<u64> {
     let mut start = 0;
     while start < case.code.len() {
         let rip = case.state.rip + start as u64;
-        let (instruction, _) = decode(case.mode, &case.code[start..], rip);
+        let instruction = instruction_at(case, rip);
         if instruction.is_invalid() {
             break;
         }

@@ -354,6 +354,10 @@ impl Lowering {
         let place = u16::from(wide);
         let direct = if wide { OpKind::NearBranch64 } else { OpKind::NearBranch32 };
         let near = insn.op_count() > 0 && insn.op0_kind() == direct;
+        if near && wide && i32::try_from(insn.near_branch64() as i64).is_err() {
+            // The distance from the page's start has no room.
+            return None;
+        }
         match insn.mnemonic() {
             Mnemonic::Jmp if near => uop.op = Op::Jmp,
             Mnemonic::Call if near => {

@@ -153,21 +153,14 @@ unsafe fn fill_each<T: Element>(target: *mut u8, elements: usize, value: u64) {
     }
 }
 
-/// Compares elements until a pair is equal (`until_equal`) or differs, as many as `first` has. `None` if it is not RAM.
-///
-/// # Errors
-/// Those of the loads.
-pub(super) fn compare(
-    cpu: &mut Cpu,
-    first: Span,
-    second: Span,
-    until_equal: bool,
-) -> Result<Option<Found>, Fault> {
+/// Compares elements until a pair is equal (`until_equal`) or differs, as many as `first` has. `None` if it is not RAM,
+/// or if any of it cannot be read.
+pub(super) fn compare(cpu: &mut Cpu, first: Span, second: Span, until_equal: bool) -> Option<Found> {
     let Span { elements, bytes, down, .. } = first;
-    let Some(b) = Span { elements, ..second }.ram(cpu, false)? else { return Ok(None) };
-    let Some(a) = first.ram(cpu, false)? else { return Ok(None) };
+    let Ok(Some(b)) = Span { elements, ..second }.ram(cpu, false) else { return None };
+    let Ok(Some(a)) = first.ram(cpu, false) else { return None };
     // SAFETY: both slices are that many elements of RAM.
-    Ok(unsafe { by_size!(bytes, compare_each(a, b, elements as usize, down, until_equal)) })
+    unsafe { by_size!(bytes, compare_each(a, b, elements as usize, down, until_equal)) }
 }
 
 /// # Safety

@@ -35,9 +35,9 @@ pub(super) fn handler(code: Code) -> Option<Handler> {
         _ => {
             let counter = counter(code)?;
             return Some(match (code.mnemonic(), counter) {
-                (Mnemonic::Loop, Register::CX) => |cpu, insn| repeat(cpu, insn, Register::CX, |_| true),
-                (Mnemonic::Loop, Register::ECX) => |cpu, insn| repeat(cpu, insn, Register::ECX, |_| true),
-                (Mnemonic::Loop, _) => |cpu, insn| repeat(cpu, insn, Register::RCX, |_| true),
+                (Mnemonic::Loop, Register::CX) => |cpu, insn| repeat(cpu, insn, Register::CX, always),
+                (Mnemonic::Loop, Register::ECX) => |cpu, insn| repeat(cpu, insn, Register::ECX, always),
+                (Mnemonic::Loop, _) => |cpu, insn| repeat(cpu, insn, Register::RCX, always),
                 (Mnemonic::Loope, Register::CX) => |cpu, insn| repeat(cpu, insn, Register::CX, is_zero),
                 (Mnemonic::Loope, Register::ECX) => |cpu, insn| repeat(cpu, insn, Register::ECX, is_zero),
                 (Mnemonic::Loope, _) => |cpu, insn| repeat(cpu, insn, Register::RCX, is_zero),
@@ -152,12 +152,18 @@ fn ret(cpu: &mut Cpu, bytes: u32, more: u16) -> Result<(), Fault> {
     Ok(())
 }
 
-fn is_zero(cpu: &Cpu) -> bool {
-    cpu.lazy.zero()
+fn always(_: &Cpu, _: &Instruction) -> bool {
+    true
 }
 
-fn is_not_zero(cpu: &Cpu) -> bool {
-    !cpu.lazy.zero()
+/// Of LOOPE; with F2, AMD's silicon makes it LOOPNE.
+fn is_zero(cpu: &Cpu, insn: &Instruction) -> bool {
+    cpu.lazy.zero() != insn.has_repne_prefix()
+}
+
+/// Of LOOPNE; with F3, AMD's silicon makes it LOOPE.
+fn is_not_zero(cpu: &Cpu, insn: &Instruction) -> bool {
+    cpu.lazy.zero() == insn.has_rep_prefix()
 }
 
 /// LOOP, LOOPE, LOOPNE: `goes_on` is asked while the counter is not used up.
@@ -166,10 +172,10 @@ fn repeat(
     cpu: &mut Cpu,
     insn: &Instruction,
     counter: Register,
-    goes_on: impl Fn(&Cpu) -> bool,
+    goes_on: fn(&Cpu, &Instruction) -> bool,
 ) -> Result<(), Fault> {
     let left = cpu.register(counter).wrapping_sub(1) & mask(counter.size() as u32);
-    if left != 0 && goes_on(cpu) {
+    if left != 0 && goes_on(cpu, insn) {
         jmp(cpu, insn)?;
     }
     cpu.set_register(counter, left);

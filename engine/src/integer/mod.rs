@@ -12,6 +12,8 @@ mod multiply;
 mod shift;
 mod stack;
 mod string;
+#[cfg(test)]
+mod tests;
 
 use iced_x86::Code;
 

@@ -152,7 +152,7 @@ fn rcr(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     })
 }
 
-/// What is shifted in by counts beyond 16 bits is the destination again.
+/// Counts beyond 16 bits are undefined; AMD's silicon shifts the source in twice.
 fn shld(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let (bits, count) = size_and_count(cpu, insn, 2)?;
     if count == 0 {
@@ -162,7 +162,7 @@ fn shld(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     cpu.modify(insn, |cpu, value| {
         let all = u128::from(value) << bits | u128::from(low);
         let (result, carry) = if count > bits {
-            let all = all << bits | u128::from(value);
+            let all = all << bits | u128::from(low);
             (all << count >> (bits * 2), all << count >> (bits * 3) & 1)
         } else {
             (all << count >> bits, (all >> (bits * 2 - count)) & 1)
@@ -182,7 +182,7 @@ fn shrd(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     cpu.modify(insn, |cpu, value| {
         let mut all = u128::from(high) << bits | u128::from(value);
         if count > bits {
-            all |= u128::from(value) << (bits * 2);
+            all |= u128::from(high) << (bits * 2);
         }
         let carry = all >> (count - 1) & 1 != 0;
         let result = (all >> count) as u64 & mask(bits / 8);

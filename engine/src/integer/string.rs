@@ -251,11 +251,12 @@ fn lods(cpu: &mut Cpu, insn: &Instruction, accumulator: Register) -> Result<(), 
     )
 }
 
-/// The flags are those of the last comparison, even if a fault comes after it. The second string is read first, as
-/// on silicon.
+/// The flags are those of the last comparison, even if a fault comes after it. Which string is read first is as on
+/// silicon.
 fn cmps(cpu: &mut Cpu, insn: &Instruction, bytes: u32) -> Result<(), Fault> {
     let strings = Strings::new(cpu, insn, bytes);
     let until_equal = insn.has_repne_prefix();
+    let source_first = bytes == 1 && insn.has_rep_prefix();
     let finish = |cpu: &mut Cpu, elements, a, b| {
         strings.advance(cpu, RSI, elements);
         strings.advance(cpu, RDI, elements);
@@ -266,8 +267,14 @@ fn cmps(cpu: &mut Cpu, insn: &Instruction, bytes: u32) -> Result<(), Fault> {
     strings.run(
         cpu,
         |cpu| {
-            let b = strings.read(cpu, Seg::Es, RDI)?;
-            let a = strings.read(cpu, strings.source, RSI)?;
+            let (a, b);
+            if source_first {
+                a = strings.read(cpu, strings.source, RSI)?;
+                b = strings.read(cpu, Seg::Es, RDI)?;
+            } else {
+                b = strings.read(cpu, Seg::Es, RDI)?;
+                a = strings.read(cpu, strings.source, RSI)?;
+            }
             Ok(finish(cpu, 1, a, b))
         },
         |cpu, most| {
@@ -275,7 +282,7 @@ fn cmps(cpu: &mut Cpu, insn: &Instruction, bytes: u32) -> Result<(), Fault> {
             let Some(first) = strings.span(cpu, strings.source, RSI, second.elements, false) else {
                 return Ok(None);
             };
-            let found = bulk::compare(cpu, first, second, until_equal)?;
+            let found = bulk::compare(cpu, first, second, until_equal);
             Ok(found.map(|found| finish(cpu, found.elements, found.a, found.b)))
         },
     )

@@ -98,7 +98,7 @@ impl Cpu {
 
     #[cold]
     #[inline(never)]
-    fn load_for_update_slow(&mut self, linear: u64, bytes: u32) -> Result<u128, Fault> {
+    pub(crate) fn load_for_update_slow(&mut self, linear: u64, bytes: u32) -> Result<u128, Fault> {
         self.check_alignment(linear, bytes)?;
         self.probe(linear, bytes, true)?;
         self.load_slow(linear, bytes)
