@@ -8,7 +8,7 @@ mod wide;
 use iced_x86::{Code, Instruction};
 
 use super::env::Env;
-use super::f80::F80;
+use super::f80::{Class, F80};
 use super::fpu::condition::{C1, C2};
 use super::operations::{binary_extended, is_number, unary};
 use crate::{Cpu, Fault, Handler};
@@ -35,7 +35,7 @@ pub(super) fn handler(code: Code) -> Option<Handler> {
         Fptan => |cpu, insn| {
             angle_and_push(cpu, insn, |a, env| {
                 let tangent = tan(a, env);
-                (tangent, if is_number(a) { F80::ONE } else { tangent })
+                (tangent, if is_number(a) && a.class() != Class::Infinity { F80::ONE } else { tangent })
             })
         },
         _ => return None,
