@@ -186,7 +186,25 @@ fn decode(bits: u32, bytes: &[u8], ip: u64, insn: &mut Instruction) -> bool {
     if insn.code() == Code::Pause && bits == 64 {
         decode_pause(bytes, ip, insn);
     }
-    decoder.last_error() != DecoderError::NoMoreBytes || bytes.len() >= LONGEST
+    if decoder.last_error() != DecoderError::NoMoreBytes || bytes.len() >= LONGEST {
+        return true;
+    }
+    if is_bare_undefined(bits, bytes) {
+        *insn = Instruction::default();
+        insn.set_len(bytes.len());
+        return true;
+    }
+    false
+}
+
+/// Whether `bytes` are prefixes and the opcode of UD0 or UD1, which end there: no ModR/M byte is fetched.
+#[cold]
+fn is_bare_undefined(bits: u32, bytes: &[u8]) -> bool {
+    let [prefixes @ .., 0x0F, 0xB9 | 0xFF] = bytes else { return false };
+    prefixes.iter().all(|byte| {
+        matches!(byte, 0x26 | 0x2E | 0x36 | 0x3E | 0x64..=0x67 | 0xF0 | 0xF2 | 0xF3)
+            || (bits == 64 && byte & 0xF0 == 0x40)
+    })
 }
 
 /// PAUSE with REX.B is XCHG with R8, whatever iced thinks.
