@@ -2,6 +2,8 @@
 
 #![allow(unsafe_code, reason = "micro-operations are read through pointers into the arena")]
 
+use iced_x86::{Code, Register};
+
 use crate::state::{FS_BASE, GS_BASE};
 use crate::system::Origin;
 use crate::{Cpu, Fault, Seg, flag, host};
@@ -157,7 +159,8 @@ impl Cpu {
         self.check_instruction_breakpoint(start)?;
         let insn = self.decode_one(start)?;
         let handler = crate::general::handler(insn.code()).unwrap_or(crate::general::undefined);
-        self.rip = start.wrapping_add(insn.len() as u64) & self.rip_mask();
+        let next = start.wrapping_add(insn.len() as u64) & self.rip_mask();
+        self.rip = next;
         self.budget -= 1;
         if let Err(fault) = handler(self, &insn) {
             if fault == Fault::Halt {
@@ -172,6 +175,12 @@ impl Cpu {
             return Err(fault);
         }
         self.system_flags &= !flag::RF;
+        let loads_ss = self.interrupt_shadow && insn.op0_register() == Register::SS;
+        let interrupts = matches!(insn.code(), Code::Int3 | Code::Int_imm8 | Code::Into | Code::Int1);
+        if loads_ss || (interrupts && self.rip != next) {
+            // The trap waits for the instruction after the load of SS, and a gate clears TF.
+            return Ok(());
+        }
         self.finish_step(traps)
     }
 

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 /// Status flags, TF, DF, NT, AC, ID. IF and IOPL cannot change, RF is the processor's own.
 const FLAGS: u64 = 0x24_4DD5;
+const INVALID_OPCODE: u32 = 6;
 const PAGE_FAULT: u32 = 14;
 const ALIGNMENT_CHECK: u32 = 17;
 /// Where Linux's own addresses begin, with the page before them.
@@ -54,6 +55,14 @@ fn seen(segment: usize, selector: u16) -> u64 {
     if is_null { 0 } else { selector.into() }
 }
 
+/// Whether the engine wanted bytes from behind the code of an instruction that the processor has found invalid already.
+fn fetches_further(native: &Stop, engine: &Stop) -> bool {
+    native.exception.vector == INVALID_OPCODE
+        && engine.exception.vector == PAGE_FAULT
+        && engine.exception.address == u64::from(layout::CODE_END)
+        && native.state.rip == engine.state.rip
+}
+
 /// Whether a case stopped at a fault of segmentation or paging of the instruction at this address.
 fn is_fault_at(rip: u64, stop: &Stop) -> bool {
     let vector = stop.exception.vector;
@@ -87,6 +96,9 @@ fn stops(case: &Case, native: &Stop, engine: &Stop) -> Vec<String> {
         && undefined::has_free_order(&undefined::instruction_at(case, stopped_at))
         && [native, engine].into_iter().all(|stop| is_fault_at(stopped_at, stop))
     {
+        return found.0;
+    }
+    if fetches_further(native, engine) {
         return found.0;
     }
     exceptions(&mut found, native, engine);

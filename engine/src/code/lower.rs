@@ -181,12 +181,17 @@ impl Cpu {
 
 /// Decodes one instruction; false if bytes are missing. An invalid one has the code `INVALID`.
 fn decode(bits: u32, bytes: &[u8], ip: u64, insn: &mut Instruction) -> bool {
+    let bytes = bytes.get(..LONGEST).unwrap_or(bytes);
     let mut decoder = Decoder::with_ip(bits, bytes, ip, DecoderOptions::AMD);
     decoder.decode_out(insn);
+    let is_cut = decoder.last_error() == DecoderError::NoMoreBytes;
+    if is_cut && bytes.len() >= LONGEST {
+        insn.set_len(LONGEST + 1);
+    }
     if insn.code() == Code::Pause && bits == 64 {
         decode_pause(bytes, ip, insn);
     }
-    decoder.last_error() != DecoderError::NoMoreBytes || bytes.len() >= LONGEST
+    !is_cut || bytes.len() >= LONGEST
 }
 
 /// PAUSE with REX.B is XCHG with R8, whatever iced thinks.

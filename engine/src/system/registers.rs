@@ -101,7 +101,7 @@ fn push_segment(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let pointer = cpu.regs[RSP].wrapping_sub(u64::from(bytes));
     match bytes {
         8 => cpu.write(Seg::Ss, pointer & mask, u64::from(selector))?,
-        // 32-bit pushes write the selector's two bytes only.
+        4 => cpu.write(Seg::Ss, pointer & mask, u32::from(selector))?,
         _ => cpu.write(Seg::Ss, pointer & mask, selector)?,
     }
     cpu.regs[RSP] = (cpu.regs[RSP] & !mask) | (pointer & mask);
@@ -110,8 +110,14 @@ fn push_segment(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
 
 fn pop_segment(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let mask = cpu.stack_mask();
-    let selector: u16 = cpu.read(Seg::Ss, cpu.regs[RSP] & mask)?;
-    let pointer = cpu.regs[RSP].wrapping_add(u64::from(stack_bytes(insn.code())));
+    let bytes = stack_bytes(insn.code());
+    let top = cpu.regs[RSP] & mask;
+    let selector = match bytes {
+        8 => cpu.read::<u64>(Seg::Ss, top)? as u16,
+        4 => cpu.read::<u32>(Seg::Ss, top)? as u16,
+        _ => cpu.read(Seg::Ss, top)?,
+    };
+    let pointer = cpu.regs[RSP].wrapping_add(u64::from(bytes));
     let seg = segment_of(insn.op0_register());
     cpu.load_segment(seg, selector)?;
     cpu.regs[RSP] = (cpu.regs[RSP] & !mask) | (pointer & mask);
@@ -335,7 +341,7 @@ fn lar(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     });
     set_zero(cpu, found.is_some());
     match found {
-        Some((descriptor, _)) => cpu.set_operand(insn, 0, (descriptor >> 32) & 0x00F0_FF00),
+        Some((descriptor, _)) => cpu.set_operand(insn, 0, (descriptor >> 32) & 0x00FF_FF00),
         None => Ok(()),
     }
 }
@@ -376,7 +382,14 @@ fn arpl(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let value = source_selector(cpu, insn, 0)?;
     let lower = u64::from(value & 3) < source;
     if lower {
-        store_selector(cpu, insn, (value & !3) | source as u16)?;
+        let value = (value & !3) | source as u16;
+        if insn.op0_kind() == OpKind::Register {
+            // Of a 32-bit register the upper half stays.
+            let rest = cpu.operand(insn, 0)? & !0xFFFF;
+            cpu.set_operand(insn, 0, rest | u64::from(value))?;
+        } else {
+            store_selector(cpu, insn, value)?;
+        }
     }
     set_zero(cpu, lower);
     Ok(())

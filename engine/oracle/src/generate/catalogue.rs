@@ -67,11 +67,12 @@ const X87_FEATURES: [CpuidFeature; 3] = [CpuidFeature::FPU, CpuidFeature::FPU287
 const SYSTEM_FEATURES: [CpuidFeature; 4] =
     [CpuidFeature::FXSR, CpuidFeature::FSGSBASE, CpuidFeature::SYSCALL, CpuidFeature::MSR];
 
-/// What depends on more than the state of a case, or that this machine's kernel carries out itself.
-const EXCLUDED: [Mnemonic; 15] = {
+/// What depends on more than the state of a case, or that a kernel or hypervisor carries out itself (INT1: KVM shows the
+/// wrong address).
+const EXCLUDED: [Mnemonic; 16] = {
     use Mnemonic::*;
     [
-        Syscall, Sysenter, Sysexit, Sysexitq, Cpuid, Rdtsc, Rdpmc, Sgdt, Sidt, Sldt, Str, Smsw, Umov, Lmsw,
+        Syscall, Sysenter, Sysexit, Sysexitq, Cpuid, Rdtsc, Rdpmc, Sgdt, Sidt, Sldt, Str, Smsw, Int1, Umov, Lmsw,
         Invlpg,
     ]
 };
