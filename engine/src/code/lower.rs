@@ -185,13 +185,21 @@ fn decode(bits: u32, bytes: &[u8], ip: u64, insn: &mut Instruction) -> bool {
     let mut decoder = Decoder::with_ip(bits, bytes, ip, DecoderOptions::AMD);
     decoder.decode_out(insn);
     let is_cut = decoder.last_error() == DecoderError::NoMoreBytes;
-    if is_cut && bytes.len() >= LONGEST {
+    if insn.code() == Code::INVALID && insn.len() >= LONGEST && is_too_long(bits, bytes) {
         insn.set_len(LONGEST + 1);
     }
     if insn.code() == Code::Pause && bits == 64 {
         decode_pause(bytes, ip, insn);
     }
     !is_cut || bytes.len() >= LONGEST
+}
+
+/// Whether an invalid instruction goes on behind its 15 bytes: without the first of its prefixes, it is cut off.
+#[cold]
+fn is_too_long(bits: u32, bytes: &[u8]) -> bool {
+    let mut decoder = Decoder::new(bits, bytes.get(1..).unwrap_or_default(), DecoderOptions::AMD);
+    decoder.decode();
+    decoder.last_error() == DecoderError::NoMoreBytes
 }
 
 /// PAUSE with REX.B is XCHG with R8, whatever iced thinks.

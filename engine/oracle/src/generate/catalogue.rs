@@ -72,8 +72,8 @@ const SYSTEM_FEATURES: [CpuidFeature; 4] =
 const EXCLUDED: [Mnemonic; 16] = {
     use Mnemonic::*;
     [
-        Syscall, Sysenter, Sysexit, Sysexitq, Cpuid, Rdtsc, Rdpmc, Sgdt, Sidt, Sldt, Str, Smsw, Int1, Umov, Lmsw,
-        Invlpg,
+        Syscall, Sysenter, Sysexit, Sysexitq, Cpuid, Rdtsc, Rdpmc, Sgdt, Sidt, Sldt, Str, Smsw, Int1, Umov,
+        Lmsw, Invlpg,
     ]
 };
 
@@ -237,7 +237,13 @@ impl Catalogue {
             let op_code = code.op_code();
             let Some(family) = family_of(op_code) else { continue };
             // With `fwait` it is two instructions.
-            if !op_code.is_available_in_mode(mode.bits()) || op_code.fwait() || !wanted(code, family) {
+            // SYSRET in compatibility mode is AMD's alone.
+            let is_amds = mode == Mode::Bits32 && code == Code::Sysretd;
+            if !op_code.is_available_in_mode(mode.bits())
+                || op_code.fwait()
+                || is_amds
+                || !wanted(code, family)
+            {
                 continue;
             }
             if code.cpuid_features().iter().all(|feature| native(*feature)) {

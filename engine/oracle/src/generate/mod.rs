@@ -118,7 +118,29 @@ fn repeat(random: &mut Random, case: &mut Case) {
 }
 
 fn is_straight(code: Code) -> bool {
-    !matches!(code.mnemonic(), Mnemonic::Popf | Mnemonic::Popfd | Mnemonic::Popfq)
+    use Mnemonic::*;
+    // What is not exact would be compared exactly afterwards.
+    let is_vague = matches!(
+        code.mnemonic(),
+        Fnsave
+            | Fnstenv
+            | Fxsave
+            | Fxsave64
+            | Rcpps
+            | Rcpss
+            | Rsqrtps
+            | Rsqrtss
+            | Fsin
+            | Fcos
+            | Fsincos
+            | Fptan
+            | Fpatan
+            | F2xm1
+            | Fyl2x
+            | Fyl2xp1
+    );
+    !is_vague
+        && !matches!(code.mnemonic(), Popf | Popfd | Popfq)
         && matches!(iced_x86::Instruction::with(code).flow_control(), FlowControl::Next)
 }
 
