@@ -14,18 +14,12 @@ pub struct Caught {
 }
 
 /// Whether events are caught instead of delivered, and the last one.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Catch {
     /// Catch them: `Cpu::run` comes back with `Stop::Shutdown`.
     pub enabled: bool,
     /// What was caught.
     pub caught: Option<Caught>,
-}
-
-impl Default for Catch {
-    fn default() -> Self {
-        Self { enabled: false, caught: None }
-    }
 }
 
 /// The control registers that no user program can write.

@@ -169,7 +169,7 @@ fn run(arguments: &[&std::ffi::OsStr]) -> Output {
 
 /// Makes the header's checksum right, as somebody with ill intent does.
 fn seal(bytes: &mut [u8]) {
-    const CHECKSUM: usize = 172;
+    const CHECKSUM: usize = 180;
     let sum = Sha256::digest(&bytes[..CHECKSUM]);
     bytes[CHECKSUM..CHECKSUM + 32].copy_from_slice(&sum);
 }
@@ -232,9 +232,17 @@ fn files_that_are_none_or_damaged_are_refused_with_a_sentence() {
     let sentence = sentence_for(&foreign);
     let option = format!("use --engine {}", String::from_utf8_lossy(other).trim_end_matches('\0'));
     assert!(sentence.contains(&option), "{sentence}");
-    assert!(sealed(52, good[52] ^ 1).contains("another image"));
+    assert!(sealed(52, good[52] ^ 1).contains("another architecture"));
+    let other: &[u8; 8] = if good[52] == b'i' { b"x86_64\0\0" } else { b"i686\0\0\0\0" };
+    let mut foreign = good.clone();
+    foreign[52..60].copy_from_slice(other);
+    seal(&mut foreign);
+    let sentence = sentence_for(&foreign);
+    let option = format!("use --arch {}", String::from_utf8_lossy(other).trim_end_matches('\0'));
+    assert!(sentence.contains(&option), "{sentence}");
+    assert!(sealed(60, good[60] ^ 1).contains("another image"));
     // A header that says another memory size than the machine in it has.
-    let size = sealed(84 + 3, 0x10);
+    let size = sealed(92 + 3, 0x10);
     assert!(size.contains("RAM"), "{size}");
 
     assert!(refused(Path::new("/nonexistent/machine")).contains("No such file"));

@@ -4,6 +4,7 @@ use std::array::from_fn;
 
 use iced_x86::Code;
 
+use super::lanes::Lanes;
 use super::xmm;
 use crate::Handler;
 
@@ -65,16 +66,34 @@ fn substitute_back(s: State) -> State {
     s.map(|byte| SUBSTITUTE_BACK[usize::from(byte)])
 }
 
-/// Each column times a circulant matrix with this first row.
-fn mix(s: State, row: [u8; 4]) -> State {
-    from_fn(|i| {
-        let column = i / 4 * 4;
-        (0..4).fold(0, |sum, k| sum ^ multiply(s[column + (i + k) % 4], row[k]))
-    })
+/// The column that a substituted byte in the first row contributes to MixColumns; those of the other rows are rotated.
+const MIXED: [u32; 256] = columns(&SUBSTITUTE, [2, 1, 1, 3]);
+/// The same of the inverse.
+const MIXED_BACK: [u32; 256] = columns(&SUBSTITUTE_BACK, [14, 9, 13, 11]);
+
+const fn columns(bytes: &[u8; 256], factors: [u8; 4]) -> [u32; 256] {
+    let mut table = [0; 256];
+    let mut i = 0;
+    while i < 256 {
+        let byte = bytes[i];
+        table[i] = u32::from_le_bytes([
+            multiply(byte, factors[0]),
+            multiply(byte, factors[1]),
+            multiply(byte, factors[2]),
+            multiply(byte, factors[3]),
+        ]);
+        i += 1;
+    }
+    table
 }
 
-const FORTH: [u8; 4] = [2, 3, 1, 1];
-const BACK: [u8; 4] = [14, 11, 13, 9];
+/// Substitutes and mixes all columns.
+fn mix(s: State, table: &[u32; 256]) -> State {
+    let entry = |i: usize| table[usize::from(s[i])].rotate_left(8 * (i as u32 % 4));
+    let columns: [u32; 4] =
+        from_fn(|c| entry(4 * c) ^ entry(4 * c + 1) ^ entry(4 * c + 2) ^ entry(4 * c + 3));
+    <[u8; 16]>::of(columns.pack())
+}
 
 fn add(a: State, b: State) -> State {
     from_fn(|i| a[i] ^ b[i])
@@ -85,19 +104,24 @@ fn substitute_word(word: u32) -> u32 {
     u32::from_le_bytes(word.to_le_bytes().map(|byte| SUBSTITUTE[usize::from(byte)]))
 }
 
-/// The product of two polynomials over GF(2).
+/// The product of two polynomials over GF(2), four bits of `b` at a time.
 fn carry_less(a: u64, b: u64) -> u128 {
-    (0..64).filter(|i| b >> i & 1 != 0).fold(0, |product, i| product ^ u128::from(a) << i)
+    let mut multiples = [0u128; 16];
+    for i in 1..16 {
+        let half = multiples[i / 2] << 1;
+        multiples[i] = if i % 2 == 0 { half } else { half ^ u128::from(a) };
+    }
+    (0..16).rev().fold(0, |product, i| product << 4 ^ multiples[(b >> (4 * i)) as usize & 15])
 }
 
 pub(super) fn handler(code: Code) -> Option<Handler> {
     use Code::*;
     Some(match code {
-        Aesenc_xmm_xmmm128 => xmm!(u8, u8, |s, key| add(mix(substitute(shift_rows(s)), FORTH), key)),
+        Aesenc_xmm_xmmm128 => xmm!(u8, u8, |s, key| add(mix(shift_rows(s), &MIXED), key)),
         Aesenclast_xmm_xmmm128 => xmm!(u8, u8, |s, key| add(substitute(shift_rows(s)), key)),
-        Aesdec_xmm_xmmm128 => xmm!(u8, u8, |s, key| add(mix(substitute_back(shift_rows_back(s)), BACK), key)),
+        Aesdec_xmm_xmmm128 => xmm!(u8, u8, |s, key| add(mix(shift_rows_back(s), &MIXED_BACK), key)),
         Aesdeclast_xmm_xmmm128 => xmm!(u8, u8, |s, key| add(substitute_back(shift_rows_back(s)), key)),
-        Aesimc_xmm_xmmm128 => xmm!(u8, u8, |_, s| mix(s, BACK)),
+        Aesimc_xmm_xmmm128 => xmm!(u8, u8, |_, s| mix(substitute(s), &MIXED_BACK)),
         Aeskeygenassist_xmm_xmmm128_imm8 => |cpu, insn| {
             let round = u32::from(insn.immediate8());
             super::binary(cpu, insn, |_, s: [u32; 4]| {

@@ -242,7 +242,7 @@ fn masked_store_mmx(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
 
 /// Writes the bytes whose mask has its highest bit set to DS:RDI. All the bytes have to be writable.
 fn store_selected(cpu: &mut Cpu, insn: &Instruction, value: &[u8], mask: &[u8]) -> Result<(), Fault> {
-    let seg = crate::operand::segment_of(insn.memory_segment());
+    let seg = crate::operand::memory_segment(insn, cpu.mode.is_long());
     let width = match insn.op0_kind() {
         OpKind::MemorySegDI => 2,
         OpKind::MemorySegEDI => 4,

@@ -91,9 +91,8 @@ impl Cpu {
     pub(super) fn load_ten(&mut self, insn: &Instruction) -> Result<u128, Fault> {
         self.x87_ready()?;
         let (seg, offset) = self.effective_address(insn);
-        let linear = self.linear(seg, offset, 10, false)?;
-        let low: u64 = self.load(linear)?;
-        let high: u16 = self.load(linear.wrapping_add(8) & self.address_mask)?;
+        let low: u64 = self.read(seg, offset)?;
+        let high: u16 = self.read(seg, offset.wrapping_add(8))?;
         self.note_operand(insn, seg, offset);
         Ok(u128::from(high) << 64 | u128::from(low))
     }

@@ -8,6 +8,7 @@
 //!
 //! Nothing is left in a copy but some bytes below its stack, and behind the end of a program's code where stacks cannot be
 //! executed. Where this is not possible, for whatever reason, shells are started one by one.
+#![allow(clippy::useless_conversion, reason = "an address is a u64 only on some processors")]
 
 use std::fs::File;
 use std::io::IoSlice;

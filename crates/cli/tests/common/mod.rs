@@ -28,12 +28,15 @@ use input::Input;
 /// The program under test.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_wasm-sandbox");
 
-/// The program as a command, which may be given arguments and an environment. `WASM_SANDBOX_TEST_ENGINE` in the tests' own
-/// environment says with which `--engine`.
+/// The program as a command, which may be given arguments and an environment. `WASM_SANDBOX_TEST_ENGINE` and
+/// `WASM_SANDBOX_TEST_ARCH` in the tests' own environment say with which `--engine` and `--arch`.
 pub fn wasm_sandbox() -> Command {
     let mut command = Command::new(PROGRAM);
-    if let Some(engine) = std::env::var_os("WASM_SANDBOX_TEST_ENGINE") {
-        command.arg("--engine").arg(engine);
+    for (variable, option) in [("WASM_SANDBOX_TEST_ENGINE", "--engine"), ("WASM_SANDBOX_TEST_ARCH", "--arch")]
+    {
+        if let Some(value) = std::env::var_os(variable) {
+            command.arg(option).arg(value);
+        }
     }
     command
 }

@@ -36,7 +36,7 @@ pub(super) const SPURIOUS: u8 = 7;
 /// The word that the data register expects ("Initialization Sequence").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Step {
-    /// Power was switched on; nothing works before ICW1.
+    /// Power was switched on; nothing but the mask register works before ICW1.
     Off,
     Icw2,
     Icw3,
@@ -181,8 +181,9 @@ impl Chip {
             // Words before the end of the initialisation are not understood.
             (false, Step::Ready) if value & OCW3 != 0 => self.operation_3(value),
             (false, Step::Ready) => self.operation_2(value),
-            (false, _) | (true, Step::Off) => {}
-            (true, Step::Ready) => self.mask = value,
+            (false, _) => {}
+            // Before the initialisation, too: so Linux finds out whether there is a chip.
+            (true, Step::Off | Step::Ready) => self.mask = value,
             (true, Step::Icw2) => {
                 self.vector_base = value & 0xF8;
                 self.step = if self.single { self.after_icw3() } else { Step::Icw3 };

@@ -54,6 +54,15 @@ fn isr(pic: &mut Pic, half: Half) -> u8 {
 }
 
 #[test]
+fn its_mask_is_a_register_before_it_is_initialised() {
+    let mut pic = Pic::new();
+    // As Linux looks for it (`probe_8259A`).
+    pic.write(Half::Secondary, 1, 0xFF);
+    pic.write(Half::Primary, 1, 0xFB);
+    assert_eq!((pic.read(Half::Primary, 1), pic.read(Half::Secondary, 1)), (0xFB, 0xFF));
+}
+
+#[test]
 fn it_is_silent_before_it_is_initialised() {
     let mut pic = Pic::new();
     for irq in 0..16 {

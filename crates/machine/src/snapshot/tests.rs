@@ -54,9 +54,10 @@ fn the_format_is_what_it_was() {
     let bytes = sample_file();
     let start = [
         &b"WSANDBOX"[..],
-        &3u32.to_le_bytes(),
+        &4u32.to_le_bytes(),
         b"v86\0\0\0\0\0",
         &[0xE1; 32],
+        b"i686\0\0\0\0",
         &[0x1A; 32],
         &(64u64 << 10).to_le_bytes(),
     ]
@@ -69,7 +70,7 @@ fn the_format_is_what_it_was() {
         sections.iter().map(|(kind, version, bytes)| (*kind, *version, bytes.len())).collect();
     assert_eq!(kinds, [(1, 2, 44), (2, 2, 304), (3, 1, 16), (4, 2, 9)], "sections: kind, version, bytes");
     let sum: String = hash(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    let expected = "46b00d21ea2aa40b6d40bc5ea17f13ca2a7900805e2b9eab24051f7e8fdf3ee2";
+    let expected = "9852e9ecf8f8650174d00054d77e80351d098a0ac91b4c8ec4b78cc98820fe20";
     assert_eq!((bytes.len(), sum.as_str()), (24_610, expected));
 }
 

@@ -126,10 +126,10 @@ fn other(code: Code) -> Option<Handler> {
         }
         Addsubps_xmm_xmmm128 => |cpu, insn| alternating::<Single>(cpu, insn),
         Addsubpd_xmm_xmmm128 => |cpu, insn| alternating::<Double>(cpu, insn),
-        Haddps_xmm_xmmm128 => |cpu, insn| horizontal_single(cpu, insn, soft::add::<Single>),
-        Hsubps_xmm_xmmm128 => |cpu, insn| horizontal_single(cpu, insn, soft::sub::<Single>),
-        Haddpd_xmm_xmmm128 => |cpu, insn| horizontal_double(cpu, insn, soft::add::<Double>),
-        Hsubpd_xmm_xmmm128 => |cpu, insn| horizontal_double(cpu, insn, soft::sub::<Double>),
+        Haddps_xmm_xmmm128 => horizontal_single::<Add>,
+        Hsubps_xmm_xmmm128 => horizontal_single::<Sub>,
+        Haddpd_xmm_xmmm128 => horizontal_double::<Add>,
+        Hsubpd_xmm_xmmm128 => horizontal_double::<Sub>,
         Dpps_xmm_xmmm128_imm8 => dot_single,
         Dppd_xmm_xmmm128_imm8 => dot_double,
         _ => return None,
@@ -146,29 +146,22 @@ fn alternating<F: Format>(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault
     })
 }
 
-type Binary = fn(u64, u64, &mut Env) -> u64;
-
-fn horizontal_single(cpu: &mut Cpu, insn: &Instruction, f: Binary) -> Result<(), Fault> {
+fn horizontal_single<O: Operation>(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     cpu.sse_ready()?;
     let b: [u32; 4] = cpu.source(insn)?.lanes();
     let to = destination(insn);
     let a: [u32; 4] = cpu.get_xmm(to).lanes();
-    let mut env = Env::new(cpu.mxcsr);
-    let result = [[a[0], a[1]], [a[2], a[3]], [b[0], b[1]], [b[2], b[3]]]
-        .map(|[x, y]| f(x.into(), y.into(), &mut env) as u32);
-    env.commit(cpu)?;
+    let result = fast::singles::<O>(cpu, [a[0], a[2], b[0], b[2]], [a[1], a[3], b[1], b[3]])?;
     cpu.set_xmm(to, result.pack());
     Ok(())
 }
 
-fn horizontal_double(cpu: &mut Cpu, insn: &Instruction, f: Binary) -> Result<(), Fault> {
+fn horizontal_double<O: Operation>(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     cpu.sse_ready()?;
     let b: [u64; 2] = cpu.source(insn)?.lanes();
     let to = destination(insn);
     let a: [u64; 2] = cpu.get_xmm(to).lanes();
-    let mut env = Env::new(cpu.mxcsr);
-    let result = [f(a[0], a[1], &mut env), f(b[0], b[1], &mut env)];
-    env.commit(cpu)?;
+    let result = fast::doubles::<O>(cpu, [a[0], b[0]], [a[1], b[1]])?;
     cpu.set_xmm(to, result.pack());
     Ok(())
 }

@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "inline assembly")]
 #![cfg(target_arch = "x86_64")]
 
+mod faults;
 mod floats;
 mod integers;
 

@@ -60,23 +60,17 @@ fn angles() {
         compare(instruction, |random| (number(random, -40..63), F80::ONE));
         compare(instruction, |random| (number(random, -4..4), F80::ONE));
     }
-    for instruction in native!["fpatan"] {
-        compare(instruction, |random| (number(random, -30..30), number(random, -30..30)));
-        compare(instruction, |random| (number(random, -2..2), number(random, -2..2)));
-    }
+    let [fpatan] = native!["fpatan"];
+    compare(fpatan, |random| (number(random, -30..30), number(random, -30..30)));
+    compare(fpatan, |random| (number(random, -2..2), number(random, -2..2)));
 }
 
 #[test]
 fn powers_and_logarithms() {
-    for instruction in native!["f2xm1"] {
-        compare(instruction, |random| (number(random, -70..0), F80::ONE));
-        compare(instruction, |random| (number(random, -3..0), F80::ONE));
-    }
-    for instruction in native!["fyl2x"] {
-        compare(instruction, |random| (number(random, -100..100).magnitude(), number(random, -9..9)));
-        compare(instruction, |random| (number(random, -1..1).magnitude(), number(random, -9..9)));
-    }
-    for instruction in native!["fyl2xp1"] {
-        compare(instruction, |random| (number(random, -70..-2), number(random, -9..9)));
-    }
+    let [f2xm1, fyl2x, fyl2xp1] = native!["f2xm1", "fyl2x", "fyl2xp1"];
+    compare(f2xm1, |random| (number(random, -70..0), F80::ONE));
+    compare(f2xm1, |random| (number(random, -3..0), F80::ONE));
+    compare(fyl2x, |random| (number(random, -100..100).magnitude(), number(random, -9..9)));
+    compare(fyl2x, |random| (number(random, -1..1).magnitude(), number(random, -9..9)));
+    compare(fyl2xp1, |random| (number(random, -70..-2), number(random, -9..9)));
 }

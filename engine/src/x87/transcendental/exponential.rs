@@ -1,7 +1,7 @@
 //! F2XM1, FYL2X, FYL2XP1 (SDM vol. 2).
 
 use super::super::arithmetic::{from_integer, mul};
-use super::super::env::{Env, PRECISION, ZERO_DIVIDE};
+use super::super::env::{Env, PRECISION, UNDERFLOW, ZERO_DIVIDE};
 use super::super::f80::{BIAS, Class, F80, INTEGER_BIT};
 use super::wide::{ONE, Wide, factorial_reciprocals, mul_high, odd_reciprocals, series};
 
@@ -73,6 +73,13 @@ fn log2(x: Wide) -> (bool, Wide) {
     (negative, Wide::new(16, total))
 }
 
+/// `y` times the logarithm of a power of 2. Silicon does not notice that this is exact.
+fn power_of_two(exponent: i32, y: F80, env: &mut Env) -> F80 {
+    let result = mul(y, from_integer(exponent.into()), env);
+    env.after |= PRECISION | if result.exponent() == 0 { UNDERFLOW } else { 0 };
+    result
+}
+
 /// FYL2X: `y` * log2(`x`).
 pub(super) fn y_log2_x(x: F80, y: F80, env: &mut Env) -> F80 {
     if let Some(nan) = env.nan_of_two(x, y) {
@@ -104,9 +111,7 @@ pub(super) fn y_log2_x(x: F80, y: F80, env: &mut Env) -> F80 {
     }
     let value = Wide::of(x);
     if value.mantissa == ONE {
-        // A power of 2. Silicon does not notice that this is exact.
-        env.after |= PRECISION;
-        return mul(y, from_integer(value.exponent.into()), env);
+        return power_of_two(value.exponent, y, env);
     }
     let (negative_log, logarithm) = log2(value);
     logarithm.mul(Wide::of(y)).round(negative ^ negative_log, env)
@@ -144,8 +149,7 @@ pub(super) fn y_log2_x1(x: F80, y: F80, env: &mut Env) -> F80 {
             _ => distance,
         };
         if sum.mantissa == ONE {
-            env.after |= PRECISION;
-            return mul(y, from_integer(sum.exponent.into()), env);
+            return power_of_two(sum.exponent, y, env);
         }
         let (negative_log, logarithm) = log2(sum);
         return logarithm.mul(Wide::of(y)).round(negative_log != y.is_negative(), env);

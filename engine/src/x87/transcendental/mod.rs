@@ -10,7 +10,7 @@ use iced_x86::{Code, Instruction};
 use super::env::Env;
 use super::f80::{Class, F80};
 use super::fpu::condition::{C1, C2};
-use super::operations::{binary_extended, unary};
+use super::operations::{binary_extended, is_number, unary};
 use crate::{Cpu, Fault, Handler};
 use trigonometry::{cos, is_in_range, sin, tan};
 
@@ -29,18 +29,13 @@ pub(super) fn handler(code: Code) -> Option<Handler> {
                 let mut other = Env::extended(0x33F | (env.rounding as u16) << 10);
                 let cosine = cos(a, &mut other);
                 env.after |= other.after;
-                env.rounded_up = other.rounded_up;
                 (sine, cosine)
             })
         },
         Fptan => |cpu, insn| {
             angle_and_push(cpu, insn, |a, env| {
                 let tangent = tan(a, env);
-                let is_number = !matches!(
-                    a.class(),
-                    Class::Infinity | Class::QuietNan | Class::SignallingNan | Class::Unsupported
-                );
-                (tangent, if is_number { F80::ONE } else { tangent })
+                (tangent, if is_number(a) && a.class() != Class::Infinity { F80::ONE } else { tangent })
             })
         },
         _ => return None,
