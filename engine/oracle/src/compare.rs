@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 /// Status flags, TF, DF, NT, AC, ID. IF and IOPL cannot change, RF is the processor's own.
 const FLAGS: u64 = 0x24_4DD5;
 const INVALID_OPCODE: u32 = 6;
+const GENERAL_PROTECTION: u32 = 13;
 const PAGE_FAULT: u32 = 14;
 const ALIGNMENT_CHECK: u32 = 17;
 /// Where Linux's own addresses begin, with the page before them.
@@ -55,11 +56,25 @@ fn seen(segment: usize, selector: u16) -> u64 {
     if is_null { 0 } else { selector.into() }
 }
 
-/// Whether the engine wanted bytes from behind the code of an instruction that the processor has found invalid already.
+/// Whether one of them wanted bytes from behind the code of an instruction that the other has found invalid already.
 fn fetches_further(native: &Stop, engine: &Stop) -> bool {
-    native.exception.vector == INVALID_OPCODE
-        && engine.exception.vector == PAGE_FAULT
-        && engine.exception.address == u64::from(layout::CODE_END)
+    let wants = |stop: &Stop| {
+        stop.exception.vector == PAGE_FAULT && stop.exception.address == u64::from(layout::CODE_END)
+    };
+    let refuses = |stop: &Stop| stop.exception.vector == INVALID_OPCODE;
+    let disagree = (wants(native) && refuses(engine)) || (refuses(native) && wants(engine));
+    disagree && native.state.rip == engine.state.rip
+}
+
+/// Whether it is an opcode that does not exist, and too long with operands it would have: #UD or #GP, the manuals do not say.
+fn is_long_and_invalid(case: &Case, native: &Stop, engine: &Stop) -> bool {
+    const PREFIXES: [u8; 11] = [0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3];
+    let start = native.state.rip.wrapping_sub(case.state.rip) as usize;
+    let code = case.code.get(start..).unwrap_or_default();
+    let prefixes = code.iter().take_while(|byte| PREFIXES.contains(byte)).count();
+    let either = [INVALID_OPCODE, GENERAL_PROTECTION];
+    prefixes >= 7
+        && [native, engine].iter().all(|stop| either.contains(&stop.exception.vector))
         && native.state.rip == engine.state.rip
 }
 
@@ -98,7 +113,7 @@ fn stops(case: &Case, native: &Stop, engine: &Stop) -> Vec<String> {
     {
         return found.0;
     }
-    if fetches_further(native, engine) {
+    if fetches_further(native, engine) || is_long_and_invalid(case, native, engine) {
         return found.0;
     }
     exceptions(&mut found, native, engine);

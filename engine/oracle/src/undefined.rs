@@ -116,9 +116,12 @@ pub fn has_free_order(instruction: &Instruction) -> bool {
         instruction.mnemonic(),
         Fxsave | Fxsave64 | Fxrstor | Fxrstor64 | Fnsave | Frstor | Fnstenv | Fldenv
     );
+    // Operands of ten bytes are read and written in two parts.
+    let in_parts = instruction.memory_size().size() == 10;
     let pops_segment = instruction.mnemonic() == Pop && instruction.op0_register().is_segment_register();
     is_far_call
         || moves_state
+        || in_parts
         || pops_segment
         || matches!(instruction.mnemonic(), Retf | Iret | Iretd | Iretq)
 }
@@ -128,10 +131,13 @@ pub fn result_at_fault(instruction: &Instruction) -> bool {
     matches!(instruction.mnemonic(), Mnemonic::Popa | Mnemonic::Popad)
 }
 
-/// Flags that have a value for certain after an instruction: a shift by nothing changes none.
+/// Flags that have a value for certain after an instruction: a shift by nothing changes none, nor does a
+/// string of no elements.
 fn settled(instruction: &Instruction) -> u64 {
     use Mnemonic::*;
-    if matches!(instruction.mnemonic(), Sal | Sar | Shl | Shr | Rcl | Rcr | Rol | Ror | Shld | Shrd) {
+    let shifts =
+        matches!(instruction.mnemonic(), Sal | Sar | Shl | Shr | Rcl | Rcr | Rol | Ror | Shld | Shrd);
+    if shifts || instruction.has_rep_prefix() || instruction.has_repne_prefix() {
         return 0;
     }
     to_rflags(instruction.rflags_modified())
