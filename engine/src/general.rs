@@ -15,7 +15,7 @@ pub fn handler(code: Code) -> Option<Handler> {
         .or_else(|| simd::handler(code))
 }
 
-/// Instructions the CPU does not have.
-pub(crate) fn undefined(_: &mut Cpu, _: &Instruction) -> Result<(), Fault> {
-    Err(Fault::UD)
+/// Instructions the CPU does not have, and those of more than 15 bytes, which is how the decoder marks what never ends.
+pub(crate) fn undefined(_: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    Err(if insn.len() > 15 { Fault::GP0 } else { Fault::UD })
 }

@@ -157,7 +157,8 @@ impl Cpu {
         self.check_instruction_breakpoint(start)?;
         let insn = self.decode_one(start)?;
         let handler = crate::general::handler(insn.code()).unwrap_or(crate::general::undefined);
-        self.rip = start.wrapping_add(insn.len() as u64) & self.rip_mask();
+        let next = start.wrapping_add(insn.len() as u64) & self.rip_mask();
+        self.rip = next;
         self.budget -= 1;
         // Cleared before, as IRET may set it for the instruction it returns to.
         let resume = self.system_flags & flag::RF;

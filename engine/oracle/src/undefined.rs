@@ -99,7 +99,8 @@ pub fn result(instruction: &Instruction, before: Option<&State>) -> bool {
 /// them (SDM vol. 1, 7.3.9.2), and AMD's leave those of the last one that was made.
 pub fn flags_at_fault(instruction: &Instruction) -> u64 {
     use Mnemonic::*;
-    let compares = matches!(instruction.mnemonic(), Cmpsb | Cmpsw | Cmpsd | Cmpsq | Scasb | Scasw | Scasd | Scasq);
+    let compares =
+        matches!(instruction.mnemonic(), Cmpsb | Cmpsw | Cmpsd | Cmpsq | Scasb | Scasw | Scasd | Scasq);
     if compares && (instruction.has_rep_prefix() || instruction.has_repne_prefix()) { ALL } else { 0 }
 }
 
@@ -108,13 +109,21 @@ pub fn flags_at_fault(instruction: &Instruction) -> u64 {
 pub fn has_free_order(instruction: &Instruction) -> bool {
     use Mnemonic::*;
     let is_far_call = matches!(instruction.mnemonic(), Call | Jmp)
-        && (instruction.is_call_far() || instruction.is_call_far_indirect() || instruction.is_jmp_far_indirect());
+        && (instruction.is_call_far()
+            || instruction.is_call_far_indirect()
+            || instruction.is_jmp_far_indirect());
     let moves_state = matches!(
         instruction.mnemonic(),
         Fxsave | Fxsave64 | Fxrstor | Fxrstor64 | Fnsave | Frstor | Fnstenv | Fldenv
     );
+    // Operands of ten bytes are read and written in two parts.
+    let in_parts = instruction.memory_size().size() == 10;
     let pops_segment = instruction.mnemonic() == Pop && instruction.op0_register().is_segment_register();
-    is_far_call || moves_state || pops_segment || matches!(instruction.mnemonic(), Retf | Iret | Iretd | Iretq)
+    is_far_call
+        || moves_state
+        || in_parts
+        || pops_segment
+        || matches!(instruction.mnemonic(), Retf | Iret | Iretd | Iretq)
 }
 
 /// Whether a fault within the instruction leaves some of its registers loaded, and others not.
@@ -122,10 +131,13 @@ pub fn result_at_fault(instruction: &Instruction) -> bool {
     matches!(instruction.mnemonic(), Mnemonic::Popa | Mnemonic::Popad)
 }
 
-/// Flags that have a value for certain after an instruction: a shift by nothing changes none.
+/// Flags that have a value for certain after an instruction: a shift by nothing changes none, nor does a
+/// string of no elements.
 fn settled(instruction: &Instruction) -> u64 {
     use Mnemonic::*;
-    if matches!(instruction.mnemonic(), Sal | Sar | Shl | Shr | Rcl | Rcr | Rol | Ror | Shld | Shrd) {
+    let shifts =
+        matches!(instruction.mnemonic(), Sal | Sar | Shl | Shr | Rcl | Rcr | Rol | Ror | Shld | Shrd);
+    if shifts || instruction.has_rep_prefix() || instruction.has_repne_prefix() {
         return 0;
     }
     to_rflags(instruction.rflags_modified())
@@ -180,7 +192,8 @@ fn goes_on_determined(case: &Case, mut undefined: u64) -> Option<u64> {
         let before = (start == 0 && !is_loop(case)).then_some(&case.state);
         let next = start + instruction.len();
         let is_last = next >= case.code.len();
-        if to_rflags(instruction.rflags_read()) & undefined != 0 || ((!is_last || start > 0) && result(&instruction, before))
+        if to_rflags(instruction.rflags_read()) & undefined != 0
+            || ((!is_last || start > 0) && result(&instruction, before))
         {
             return None;
         }

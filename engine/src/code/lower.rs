@@ -181,12 +181,17 @@ impl Cpu {
 
 /// Decodes one instruction; false if bytes are missing. An invalid one has the code `INVALID`.
 fn decode(bits: u32, bytes: &[u8], ip: u64, insn: &mut Instruction) -> bool {
+    let bytes = bytes.get(..LONGEST).unwrap_or(bytes);
     let mut decoder = Decoder::with_ip(bits, bytes, ip, DecoderOptions::AMD);
     decoder.decode_out(insn);
+    let is_cut = decoder.last_error() == DecoderError::NoMoreBytes;
+    if insn.code() == Code::INVALID && insn.len() >= LONGEST && is_too_long(bits, bytes) {
+        insn.set_len(LONGEST + 1);
+    }
     if insn.code() == Code::Pause && bits == 64 {
         decode_pause(bytes, ip, insn);
     }
-    if decoder.last_error() != DecoderError::NoMoreBytes || bytes.len() >= LONGEST {
+    if !is_cut || bytes.len() >= LONGEST {
         return true;
     }
     if is_bare_undefined(bits, bytes) {
@@ -205,6 +210,14 @@ fn is_bare_undefined(bits: u32, bytes: &[u8]) -> bool {
         matches!(byte, 0x26 | 0x2E | 0x36 | 0x3E | 0x64..=0x67 | 0xF0 | 0xF2 | 0xF3)
             || (bits == 64 && byte & 0xF0 == 0x40)
     })
+}
+
+/// Whether an invalid instruction goes on behind its 15 bytes: without the first of its prefixes, it is cut off.
+#[cold]
+fn is_too_long(bits: u32, bytes: &[u8]) -> bool {
+    let mut decoder = Decoder::new(bits, bytes.get(1..).unwrap_or_default(), DecoderOptions::AMD);
+    let _ = decoder.decode();
+    decoder.last_error() == DecoderError::NoMoreBytes
 }
 
 /// PAUSE with REX.B is XCHG with R8, whatever iced thinks.

@@ -102,7 +102,7 @@ fn push_segment(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let pointer = cpu.regs[RSP].wrapping_sub(u64::from(bytes));
     match bytes {
         8 => cpu.write(Seg::Ss, pointer & mask, u64::from(selector))?,
-        // 32-bit pushes write the selector's two bytes only.
+        4 => cpu.write(Seg::Ss, pointer & mask, u32::from(selector))?,
         _ => cpu.write(Seg::Ss, pointer & mask, selector)?,
     }
     cpu.regs[RSP] = (cpu.regs[RSP] & !mask) | (pointer & mask);
@@ -111,8 +111,14 @@ fn push_segment(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
 
 fn pop_segment(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let mask = cpu.stack_mask();
-    let selector: u16 = cpu.read(Seg::Ss, cpu.regs[RSP] & mask)?;
-    let pointer = cpu.regs[RSP].wrapping_add(u64::from(stack_bytes(insn.code())));
+    let bytes = stack_bytes(insn.code());
+    let top = cpu.regs[RSP] & mask;
+    let selector = match bytes {
+        8 => cpu.read::<u64>(Seg::Ss, top)? as u16,
+        4 => cpu.read::<u32>(Seg::Ss, top)? as u16,
+        _ => cpu.read(Seg::Ss, top)?,
+    };
+    let pointer = cpu.regs[RSP].wrapping_add(u64::from(bytes));
     let seg = segment_of(insn.op0_register());
     cpu.load_segment(seg, selector)?;
     cpu.regs[RSP] = (cpu.regs[RSP] & !mask) | (pointer & mask);

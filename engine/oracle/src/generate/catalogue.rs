@@ -67,12 +67,13 @@ const X87_FEATURES: [CpuidFeature; 3] = [CpuidFeature::FPU, CpuidFeature::FPU287
 const SYSTEM_FEATURES: [CpuidFeature; 4] =
     [CpuidFeature::FXSR, CpuidFeature::FSGSBASE, CpuidFeature::SYSCALL, CpuidFeature::MSR];
 
-/// What depends on more than the state of a case, or that this machine's kernel carries out itself.
-const EXCLUDED: [Mnemonic; 15] = {
+/// What depends on more than the state of a case, or that a kernel or hypervisor carries out itself (INT1: KVM shows the
+/// wrong address).
+const EXCLUDED: [Mnemonic; 16] = {
     use Mnemonic::*;
     [
-        Syscall, Sysenter, Sysexit, Sysexitq, Cpuid, Rdtsc, Rdpmc, Sgdt, Sidt, Sldt, Str, Smsw, Umov, Lmsw,
-        Invlpg,
+        Syscall, Sysenter, Sysexit, Sysexitq, Cpuid, Rdtsc, Rdpmc, Sgdt, Sidt, Sldt, Str, Smsw, Int1, Umov,
+        Lmsw, Invlpg,
     ]
 };
 
@@ -236,7 +237,13 @@ impl Catalogue {
             let op_code = code.op_code();
             let Some(family) = family_of(op_code) else { continue };
             // With `fwait` it is two instructions.
-            if !op_code.is_available_in_mode(mode.bits()) || op_code.fwait() || !wanted(code, family) {
+            // SYSRET in compatibility mode is AMD's alone.
+            let is_amds = mode == Mode::Bits32 && code == Code::Sysretd;
+            if !op_code.is_available_in_mode(mode.bits())
+                || op_code.fwait()
+                || is_amds
+                || !wanted(code, family)
+            {
                 continue;
             }
             if code.cpuid_features().iter().all(|feature| native(*feature)) {

@@ -25,6 +25,14 @@ pub fn decode(mode: Mode, code: &[u8], rip: u64) -> (Instruction, iced_x86::Cons
 
 /// Whether this machine decodes the first instruction of some bytes as `decode` does.
 pub fn is_decoded_alike(mode: Mode, code: &[u8]) -> bool {
+    // What REX.W does to far branches, the decoder does not tell: on AMD's processors they read offsets of 32 bits
+    // and push words of 64.
+    let is_wide = |at: usize| at > 0 && code[at - 1] & 0xF8 == 0x48;
+    let opcode = code.iter().position(|byte| *byte == 0xFF);
+    let is_far = matches!(decode(mode, code, 0).0.code(), Code::Call_m1632 | Code::Jmp_m1632);
+    if mode == Mode::Bits64 && is_far && opcode.is_some_and(is_wide) {
+        return false;
+    }
     let other = Decoder::new(mode.bits(), code, DecoderOptions::NONE).decode();
     other == decode(mode, code, 0).0 || super::catalogue::is_amd()
 }
