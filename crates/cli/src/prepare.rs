@@ -104,7 +104,7 @@ fn find(config: &SandboxConfig, entry: &Entry, check: Check) -> Result<Option<Ma
 fn make(config: &SandboxConfig, entry: &Entry, why: &str) -> Result<MachineSnapshot> {
     let mut report = Report::begin(
         &format!(
-            "preparing the snapshot that sandboxes start from, in {}: {why}. This is done once; it may take one to \
+            "preparing the snapshot that sandboxes start from, in {}: {why}. This is done once; it may take up to \
              three minutes",
             entry.directory().display()
         ),
@@ -131,7 +131,7 @@ fn warm_snapshot(config: &SandboxConfig, report: &mut Report) -> Result<MachineS
     // Who goes on from it brings its own clock.
     let sources = Sources::default();
     let sandbox = Sandbox::start(SandboxConfig { snapshot: None, sources, ..config.clone() })?;
-    let steps = warm_up::requests();
+    let steps = warm_up::requests(config.engine.kind());
     let all = steps.len();
     for (number, request) in steps.into_iter().enumerate() {
         let response = sandbox.request(number as u64, request);

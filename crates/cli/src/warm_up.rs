@@ -1,10 +1,26 @@
 //! What the machine does before its snapshot is taken, so that page cache and translated code of the
 //! usual tools are in it.
 
+use wasm_sandbox::EngineKind;
 use wasm_sandbox::protocol::json::{Language, ReadFile, Request, RunCode, SessionClose, Shell, WriteFile};
 
-/// Translation begins after 200 000 instructions in a page, so everything runs some times.
-const ROUNDS: usize = 5;
+/// How often everything runs. v86 begins to translate after 200 000 instructions in a page; wx86 decodes what it
+/// meets.
+const fn rounds(engine: EngineKind) -> usize {
+    match engine {
+        EngineKind::V86 => 5,
+        EngineKind::Wx86 => 2,
+    }
+}
+
+/// Shells started at the end. With v86 what all requests have in common is translated to its last page by then; wx86
+/// needs only the agent's waiting shells, which are used in turns.
+const fn shells(engine: EngineKind) -> usize {
+    match engine {
+        EngineKind::V86 => 3000,
+        EngineKind::Wx86 => 30,
+    }
+}
 
 /// Commands that together use what most sandboxes use.
 const COMMANDS: [&str; 13] = [
@@ -25,16 +41,14 @@ const COMMANDS: [&str; 13] = [
 
 /// Plenty, in milliseconds.
 const TIME: Option<u64> = Some(120_000);
-/// Shells started at the end: what all requests have in common is translated to its last page.
-const SHELLS: usize = 3000;
 
 /// A file that comes and goes.
 const FILE: &str = "/tmp/.warm-up";
 
 /// The whole warm-up.
-pub fn requests() -> Vec<Request> {
+pub fn requests(engine: EngineKind) -> Vec<Request> {
     let mut requests = Vec::new();
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds(engine) {
         requests.extend(COMMANDS.iter().map(|command| shell(command)));
         for size in [1 << 10, 4 << 20] {
             let content = "x".repeat(size);
@@ -42,10 +56,10 @@ pub fn requests() -> Vec<Request> {
             requests.push(ReadFile { path: FILE.into(), ..ReadFile::default() }.into());
         }
     }
-    for _ in 0..SHELLS {
+    for _ in 0..shells(engine) {
         requests.push(shell("echo hi"));
     }
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds(engine) {
         let session = Some("warm-up".to_owned());
         for command in ["cd /tmp; x=1", "ls -la; echo $x"] {
             let command = command.to_owned();
