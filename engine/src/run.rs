@@ -2,10 +2,8 @@
 
 #![allow(unsafe_code, reason = "micro-operations are read through pointers into the arena")]
 
-use iced_x86::{Code, Register};
-
 use crate::state::{FS_BASE, GS_BASE};
-use crate::system::Origin;
+use crate::system::{AfterStep, Origin};
 use crate::{Cpu, Fault, Seg, flag, host};
 
 /// Why `Cpu::run` came back.
@@ -155,13 +153,16 @@ impl Cpu {
     fn step(&mut self) -> Result<(), Fault> {
         self.interrupt_shadow = false;
         let start = self.rip;
-        let traps = self.system_flags & flag::TF != 0;
+        let mut traps = self.system_flags & flag::TF != 0;
         self.check_instruction_breakpoint(start)?;
         let insn = self.decode_one(start)?;
         let handler = crate::general::handler(insn.code()).unwrap_or(crate::general::undefined);
         let next = start.wrapping_add(insn.len() as u64) & self.rip_mask();
         self.rip = next;
         self.budget -= 1;
+        // Cleared before, as IRET may set it for the instruction it returns to.
+        let resume = self.system_flags & flag::RF;
+        self.system_flags &= !flag::RF;
         if let Err(fault) = handler(self, &insn) {
             if fault == Fault::Halt {
                 return Err(fault);
@@ -169,17 +170,18 @@ impl Cpu {
             self.rip = start;
             self.budget += 1;
             if fault == Fault::Repeat {
+                self.system_flags |= resume;
                 // A string instruction traps after each element.
                 self.finish_step(traps)?;
+            } else {
+                self.data_breakpoints = 0;
             }
             return Err(fault);
         }
-        self.system_flags &= !flag::RF;
-        let loads_ss = self.interrupt_shadow && insn.op0_register() == Register::SS;
-        let interrupts = matches!(insn.code(), Code::Int3 | Code::Int_imm8 | Code::Into | Code::Int1);
-        if loads_ss || (interrupts && self.rip != next) {
-            // The trap waits for the instruction after the load of SS, and a gate clears TF.
-            return Ok(());
+        match crate::system::after_step(&insn) {
+            AfterStep::Trap => {}
+            AfterStep::IfStillSet => traps &= self.system_flags & flag::TF != 0,
+            AfterStep::Hold => return Ok(()),
         }
         self.finish_step(traps)
     }
@@ -209,6 +211,10 @@ impl Cpu {
         #[cfg(any(test, feature = "testing"))]
         self.catch_event(vector, error)?;
         let Err(second) = self.deliver(vector, error, origin) else { return Ok(()) };
+        if matches!(second, Fault::Page(_)) {
+            // Also if a double fault comes of it: handlers of stack overflows look at CR2.
+            self.cr2 = self.fault_address;
+        }
         if vector == 8 && origin == Origin::Exception {
             return Err(Fault::Shutdown);
         }

@@ -61,6 +61,8 @@ export interface ProgramOptions {
   readonly timeLimitMs?: number | undefined;
   /** Longest CPU time in milliseconds, of it and its descendants together. */
   readonly cpuTimeLimitMs?: number | undefined;
+  /** Most guest instructions that the machine may execute, for whomever, until it ends; then it is killed. */
+  readonly maxInstructions?: number | undefined;
   /**
    * Bytes kept of each of its output streams, at most 67 108 864 (64 MiB): the first and the last half; the middle is
    * left out. 16 MiB if absent, 1 MiB in the background.

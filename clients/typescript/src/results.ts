@@ -58,6 +58,8 @@ export class CommandResult extends Output {
   readonly signal: string | undefined;
   /** CPU time in milliseconds, of it and the children it waited for; undefined for commands in a session. */
   readonly cpuTimeMs: number | undefined;
+  /** Guest instructions that the machine executed meanwhile; undefined for a process that was waited for. */
+  readonly instructions: number | undefined;
   /** Bytes left out of the middle of `stdout`. */
   readonly stdoutTruncatedBytes: number;
   /** Bytes left out of the middle of `stderr`. */
@@ -68,6 +70,7 @@ export class CommandResult extends Output {
     super(wire);
     this.signal = wire["signal"] as string | undefined;
     this.cpuTimeMs = wire["cpu_time_ms"] as number | undefined;
+    this.instructions = wire["instructions"] as number | undefined;
     this.stdoutTruncatedBytes = (wire["stdout_truncated_bytes"] as number | undefined) ?? 0;
     this.stderrTruncatedBytes = (wire["stderr_truncated_bytes"] as number | undefined) ?? 0;
   }
@@ -79,12 +82,15 @@ export class CodeResult extends Output {
   readonly result: string | undefined;
   /** Python: what was raised; undefined if nothing. */
   readonly exception: CodeException | undefined;
+  /** Guest instructions that the machine executed meanwhile. */
+  readonly instructions: number | undefined;
 
   /** @internal */
   constructor(wire: WireObject) {
     super(wire);
     this.result = wire["result"] as string | undefined;
     this.exception = fromWire(wire["exception"]) as CodeException | undefined;
+    this.instructions = wire["instructions"] as number | undefined;
   }
 }
 

@@ -161,11 +161,12 @@ impl Guest {
         self.machine.wants_recycling()
     }
 
-    fn new(config: &SandboxConfig, machine: Machine, channel: Channel) -> Self {
+    fn new(config: &SandboxConfig, mut machine: Machine, channel: Channel) -> Self {
         let processes = u32::try_from(config.process_limit()).unwrap_or(u32::MAX);
         let limits = (processes, config.disk_limit_bytes());
         let entropy = Entropy::new(config.sources.seed, Purpose::Greeting);
         let is_virtual = config.sources.clock == ClockSource::Instructions;
+        time::follow(is_virtual.then(|| machine.now()));
         Self {
             machine,
             channel,

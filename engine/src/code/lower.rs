@@ -191,14 +191,32 @@ fn decode(bits: u32, bytes: &[u8], ip: u64, insn: &mut Instruction) -> bool {
     if insn.code() == Code::Pause && bits == 64 {
         decode_pause(bytes, ip, insn);
     }
-    !is_cut || bytes.len() >= LONGEST
+    if !is_cut || bytes.len() >= LONGEST {
+        return true;
+    }
+    if is_bare_undefined(bits, bytes) {
+        *insn = Instruction::default();
+        insn.set_len(bytes.len());
+        return true;
+    }
+    false
+}
+
+/// Whether `bytes` are prefixes and the opcode of UD0 or UD1, which end there: no ModR/M byte is fetched.
+#[cold]
+fn is_bare_undefined(bits: u32, bytes: &[u8]) -> bool {
+    let [prefixes @ .., 0x0F, 0xB9 | 0xFF] = bytes else { return false };
+    prefixes.iter().all(|byte| {
+        matches!(byte, 0x26 | 0x2E | 0x36 | 0x3E | 0x64..=0x67 | 0xF0 | 0xF2 | 0xF3)
+            || (bits == 64 && byte & 0xF0 == 0x40)
+    })
 }
 
 /// Whether an invalid instruction goes on behind its 15 bytes: without the first of its prefixes, it is cut off.
 #[cold]
 fn is_too_long(bits: u32, bytes: &[u8]) -> bool {
     let mut decoder = Decoder::new(bits, bytes.get(1..).unwrap_or_default(), DecoderOptions::AMD);
-    decoder.decode();
+    let _ = decoder.decode();
     decoder.last_error() == DecoderError::NoMoreBytes
 }
 

@@ -243,7 +243,8 @@ impl Cpu {
         Ok(Some(unsafe { self.memory.ram().add(physical as usize) }))
     }
 
-    fn check_alignment(&mut self, linear: u64, bytes: u32) -> Result<(), Fault> {
+    /// #AC of an access that has to be aligned to its size.
+    pub(crate) fn check_alignment(&mut self, linear: u64, bytes: u32) -> Result<(), Fault> {
         if self.memory.is_checked() {
             let misaligned = linear & u64::from(bytes - 1) != 0;
             let enabled = self.cr0 & cr0::AM != 0 && self.system_flags & flag::AC != 0;

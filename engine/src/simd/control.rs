@@ -31,7 +31,8 @@ fn nothing(_: &mut Cpu, _: &Instruction) -> Result<(), Fault> {
     Ok(())
 }
 
-/// LDMXCSR: #GP(0) if a bit that does not exist is set.
+/// LDMXCSR: #GP(0) if a bit that does not exist is set; bit 17, AMD's misaligned mode, is one of these, as the mask that
+/// FXSAVE stores says.
 fn load(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     cpu.sse_ready()?;
     let value = cpu.operand(insn, 0)? as u32;

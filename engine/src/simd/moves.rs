@@ -5,7 +5,7 @@ use iced_x86::{Code, Instruction, OpKind};
 use super::lanes::{Lanes, V};
 use super::mmx;
 use super::operands::{destination, xmm_number};
-use crate::{Cpu, Fault, Handler, flag};
+use crate::{Cpu, Fault, Handler};
 
 pub(super) fn handler(code: Code) -> Option<Handler> {
     use Code::*;
@@ -250,10 +250,7 @@ fn store_selected(cpu: &mut Cpu, insn: &Instruction, value: &[u8], mask: &[u8]) 
     };
     let base = cpu.regs[7] & crate::operand::mask(width);
     let linear = cpu.linear(seg, base, 8, true)?;
-    let misaligned = linear & 7 != 0;
-    if misaligned && cpu.memory.is_checked() && cpu.cpl == 3 && cpu.system_flags & flag::AC != 0 {
-        return Err(Fault::AC0);
-    }
+    cpu.check_alignment(linear, 8)?;
     // In halves, as on silicon.
     for half in (0..value.len() as u64).step_by(8) {
         let linear = cpu.linear(seg, base.wrapping_add(half), 8, true)?;

@@ -1,15 +1,51 @@
 //! Single-step, breakpoints and alignment checks (SDM vol. 3, chapter 18).
 
+use iced_x86::{Instruction, Mnemonic as M, Register as R};
+
 use crate::state::cr0;
 use crate::{Cpu, Fault, flag};
 
 /// DR6: single-step.
 const SINGLE_STEP: u64 = 1 << 14;
+/// DR6: an access to debug registers while DR7 forbids it.
+const GENERAL_DETECT: u64 = 1 << 13;
+/// DR7: accesses to debug registers are #DB.
+const DETECT: u64 = 1 << 13;
+
+/// What becomes of debug traps after an instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AfterStep {
+    /// They come if TF was set before the instruction.
+    Trap,
+    /// It cleared TF on its way into a handler: the trap comes only if TF is still set.
+    IfStillSet,
+    /// MOV SS and POP SS hold them off; single-step is lost, data breakpoints come one instruction later.
+    Hold,
+}
+
+/// What becomes of debug traps after this instruction (SDM vol. 3, 6.8.3 and 18.3.1.4).
+pub(crate) fn after_step(insn: &Instruction) -> AfterStep {
+    match insn.mnemonic() {
+        M::Int | M::Int1 | M::Int3 | M::Into | M::Syscall => AfterStep::IfStillSet,
+        M::Mov | M::Pop if insn.op0_register() == R::SS => AfterStep::Hold,
+        _ => AfterStep::Trap,
+    }
+}
 
 impl Cpu {
     /// Whether DR7 enables any breakpoint.
     pub(crate) fn has_breakpoints(&self) -> bool {
         self.dr[7] & 0xFF != 0
+    }
+
+    /// #DB if DR7 forbids accesses to debug registers, which it does once.
+    pub(super) fn detect_debug_access(&mut self) -> Result<(), Fault> {
+        if self.dr[7] & DETECT == 0 {
+            return Ok(());
+        }
+        self.dr[7] &= !DETECT;
+        self.dr[6] |= GENERAL_DETECT;
+        Err(Fault::DB)
     }
 
     /// Brings alignment checks and data breakpoints up to date with CR0, EFLAGS, CPL and DR7.

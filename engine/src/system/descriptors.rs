@@ -69,8 +69,8 @@ impl Cpu {
         Ok(())
     }
 
-    /// A segment register after loading a null selector. In long mode FS and GS lose their base, as on silicon
-    /// of this vendor... the base is cleared.
+    /// A segment register after loading a null selector. FS and GS lose their base, as Linux expects of the vendor
+    /// that CPUID names (no `X86_BUG_NULL_SEG`).
     fn null_segment(&self, _seg: Seg, selector: u16) -> Segment {
         Segment { selector, ..Segment::default() }
     }

@@ -56,7 +56,8 @@ impl Cpu {
         target.selector = (gate.selector & !3) | u16::from(new_cpl);
         self.check_target(&target, gate.offset)?;
 
-        let old = (self.segments[Seg::Ss.index()], self.regs[RSP]);
+        // In compatibility mode the upper half of RSP means nothing, but the handler sees it.
+        let old = (self.segments[Seg::Ss.index()], self.regs[RSP] & self.address_mask);
         let mut frame = self.new_stack(&gate, inner, new_cpl, external)?;
         let user = new_cpl == 3;
         let mut flags = self.flags();
@@ -146,7 +147,7 @@ impl Cpu {
                 };
                 (stack, pointer)
             } else {
-                (self.segments[Seg::Ss.index()], self.regs[RSP])
+                (self.segments[Seg::Ss.index()], self.regs[RSP] & self.address_mask)
             };
             if !is_canonical(pointer) {
                 return Err(Fault::ss(external));
@@ -182,6 +183,9 @@ impl Frame {
     fn push(&mut self, cpu: &mut Cpu, value: u64, user: bool) -> Result<(), Fault> {
         self.pointer = self.pointer.wrapping_sub(u64::from(self.bytes)) & self.mask;
         let at = self.stack.base.wrapping_add(self.pointer);
+        if self.bytes == 8 && !is_canonical(at) {
+            return Err(Fault::SS0);
+        }
         if user {
             return match self.bytes {
                 2 => cpu.store(at, value as u16),

@@ -15,6 +15,7 @@ mod transfers;
 use iced_x86::Code;
 
 use crate::Handler;
+pub(crate) use debug::{AfterStep, after_step};
 
 /// Where an event comes from; decides on checks and on the EXT bit of error codes (SDM vol. 3, 6.12.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

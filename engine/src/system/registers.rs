@@ -4,6 +4,7 @@ use iced_x86::{Code, Instruction, Mnemonic as M, OpKind, Register as R};
 
 use super::descriptors::code;
 use crate::operand::{mask, segment_of};
+use crate::paging::PHYSICAL_BITS;
 use crate::state::{RSP, cr0, cr4, efer};
 use crate::{Cpu, Fault, Handler, Seg, Segment, flag};
 
@@ -142,9 +143,9 @@ fn load_far_pointer(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
         _ => cpu.read::<u64>(seg, offset)?,
     };
     let selector = cpu.read::<u16>(seg, offset.wrapping_add(bytes))?;
+    // LSS has no shadow: it needs none.
     cpu.load_segment(target, selector)?;
     cpu.set_register(register, value);
-    shadow(cpu, target);
     Ok(())
 }
 
@@ -191,12 +192,19 @@ fn store_table(cpu: &mut Cpu, insn: &Instruction, table: crate::TableRegister) -
     }
 }
 
+/// What only privilege 0 may see of the system if CR4.UMIP is set.
+fn may_look(cpu: &Cpu) -> Result<(), Fault> {
+    if cpu.cpl != 0 && cpu.cr4 & cr4::UMIP != 0 { Err(Fault::GP0) } else { Ok(()) }
+}
+
 fn sgdt(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    may_look(cpu)?;
     let table = cpu.gdtr;
     store_table(cpu, insn, table)
 }
 
 fn sidt(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    may_look(cpu)?;
     let table = cpu.idtr;
     store_table(cpu, insn, table)
 }
@@ -268,16 +276,19 @@ fn store_selector(cpu: &mut Cpu, insn: &Instruction, selector: u16) -> Result<()
 }
 
 fn sldt(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    may_look(cpu)?;
     let selector = cpu.ldtr.selector;
     store_selector(cpu, insn, selector)
 }
 
 fn str_(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    may_look(cpu)?;
     let selector = cpu.tr.selector;
     store_selector(cpu, insn, selector)
 }
 
 fn smsw(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
+    may_look(cpu)?;
     let value = cpu.cr0;
     if insn.op0_kind() == OpKind::Register {
         return cpu.set_operand(insn, 0, value);
@@ -382,13 +393,13 @@ fn arpl(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let value = source_selector(cpu, insn, 0)?;
     let lower = u64::from(value & 3) < source;
     if lower {
-        let value = (value & !3) | source as u16;
+        let adjusted = (value & !3) | source as u16;
         if insn.op0_kind() == OpKind::Register {
-            // Of a 32-bit register the upper half stays.
-            let rest = cpu.operand(insn, 0)? & !0xFFFF;
-            cpu.set_operand(insn, 0, rest | u64::from(value))?;
+            // Only 16 bits are written, whatever the operand size.
+            let whole = cpu.operand(insn, 0)?;
+            cpu.set_operand(insn, 0, (whole & !0xFFFF) | u64::from(adjusted))?;
         } else {
-            store_selector(cpu, insn, value)?;
+            store_selector(cpu, insn, adjusted)?;
         }
     }
     set_zero(cpu, lower);
@@ -463,7 +474,7 @@ fn write_control(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
             Ok(())
         }
         R::CR3 => {
-            if cpu.long_mode_active() && value >> 52 != 0 {
+            if cpu.long_mode_active() && value >> PHYSICAL_BITS != 0 {
                 return Err(Fault::GP0);
             }
             cpu.cr3 = value;
@@ -549,13 +560,15 @@ fn write_cr4(cpu: &mut Cpu, value: u64) -> Result<(), Fault> {
 }
 
 /// The number of a debug register; 4 and 5 are 6 and 7 unless CR4.DE says they do not exist.
-fn debug_index(cpu: &Cpu, register: R) -> Result<usize, Fault> {
+fn debug_index(cpu: &mut Cpu, register: R) -> Result<usize, Fault> {
     privileged(cpu)?;
     let index = (register as usize).wrapping_sub(R::DR0 as usize);
     match index {
         4 | 5 if cpu.cr4 & cr4::DE != 0 => Err(Fault::UD),
-        4 | 5 => Ok(index + 2),
-        0..=7 => Ok(index),
+        0..=7 => {
+            cpu.detect_debug_access()?;
+            Ok(if matches!(index, 4 | 5) { index + 2 } else { index })
+        }
         _ => Err(Fault::UD),
     }
 }
@@ -573,7 +586,7 @@ fn write_debug(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
         6 if value >> 32 != 0 => return Err(Fault::GP0),
         7 if value >> 32 != 0 => return Err(Fault::GP0),
         6 => (value & 0xE00F) | 0xFFFF_0FF0,
-        7 => (value & 0xFFFF_2BFF) | 0x400,
+        7 => (value & 0xFFFF_23FF) | 0x400,
         _ => value,
     };
     if let Some(register) = cpu.dr.get_mut(index) {

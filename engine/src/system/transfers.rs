@@ -143,7 +143,7 @@ impl Cpu {
         self.set_cpl(cpl);
         let mask = self.stack_mask();
         let pointer = pointer.wrapping_add(release);
-        self.regs[RSP] = (base & !mask) | (pointer & mask);
+        self.regs[RSP] = ((base & !mask) | (pointer & mask)) & self.address_mask;
         if outer {
             self.drop_inner_segments();
             self.update_mode();
@@ -283,6 +283,11 @@ fn far_call(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let mask = cpu.stack_mask();
     let size = u64::from(bytes);
     let old = cpu.segments[Seg::Cs.index()].selector;
+    // Nothing is written before both places were looked at.
+    for place in [1, 2] {
+        let linear = cpu.linear(Seg::Ss, cpu.regs[RSP].wrapping_sub(size * place) & mask, size, true)?;
+        cpu.probe(linear, bytes, true)?;
+    }
     for (place, value) in [(2, cpu.rip), (1, u64::from(old))] {
         let offset = cpu.regs[RSP].wrapping_sub(size * place) & mask;
         match bytes {

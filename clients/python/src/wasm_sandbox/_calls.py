@@ -98,6 +98,7 @@ class CommandOptions(CodeOptions, total=False):
     user: Optional[str]
     stdin: Optional[Data]
     cpu_timeout: Optional[float]
+    max_instructions: Optional[int]
     pty: Optional[Tuple[int, int]]
 
 
@@ -112,6 +113,7 @@ class StartOptions(TypedDict, total=False):
     open_stdin: bool
     timeout: Optional[float]
     cpu_timeout: Optional[float]
+    max_instructions: Optional[int]
     max_output_bytes: Optional[int]
     pty: Optional[Tuple[int, int]]
 
@@ -207,6 +209,7 @@ def _options(
     open_stdin: bool = False,
     timeout: Optional[float] = None,
     cpu_timeout: Optional[float] = None,
+    max_instructions: Optional[int] = None,
     max_output_bytes: Optional[int] = None,
     pty: Optional[Tuple[int, int]] = None,
 ) -> Dict[str, Any]:
@@ -220,6 +223,7 @@ def _options(
         open_stdin=open_stdin or None,
         time_limit_ms=milliseconds(timeout),
         cpu_time_limit_ms=milliseconds(cpu_timeout),
+        max_instructions=max_instructions,
         max_output_bytes=max_output_bytes,
         pty=size,
     )

@@ -109,6 +109,8 @@ class CommandResult(Output):
     signal: Optional[str] = None
     #: CPU time in milliseconds; `None` in sessions.
     cpu_time_ms: Optional[int] = None
+    #: Guest instructions that the machine executed meanwhile; `None` for a process that was waited for.
+    instructions: Optional[int] = None
     #: Bytes left out of the middle of `stdout`.
     stdout_truncated_bytes: int = 0
     #: Bytes left out of the middle of `stderr`.
@@ -135,6 +137,8 @@ class CodeResult(Output):
     result: Optional[str] = None
     #: Python: what was raised.
     exception: Optional[CodeException] = None
+    #: Guest instructions that the machine executed meanwhile.
+    instructions: Optional[int] = None
 
     @classmethod
     def parse(cls: Type[O], message: Message, **more: Any) -> O:

@@ -41,6 +41,11 @@ pub fn wasm_sandbox() -> Command {
     command
 }
 
+/// The guest's architecture, as `uname -m` has it.
+pub fn arch() -> String {
+    std::env::var("WASM_SANDBOX_TEST_ARCH").unwrap_or_else(|_| "i686".into())
+}
+
 /// The longest wait for one answer; no test measures time with it.
 pub const PATIENCE: Duration = Duration::from_secs(180);
 /// What commands get unless a test is about time limits: emulated programs on a busy host are slow.

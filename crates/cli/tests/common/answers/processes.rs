@@ -165,6 +165,7 @@ answer!(
         exit_code: u8,
         timed_out: bool,
         duration_ms: u64,
+        instructions: u64,
         #[serde(default, deserialize_with = "present")]
         result: Option<String>,
         #[serde(default, deserialize_with = "present")]
