@@ -58,6 +58,16 @@ fn seen(segment: usize, selector: u16) -> u64 {
     if is_null { 0 } else { selector.into() }
 }
 
+/// Whether the engine refuses what only AMD's processors let pass: MXCSR's bit 17, and FXSAVE and FXRSTOR of images across the
+/// end of a segment of 4 GiB.
+fn is_refused(native: &Stop, engine: &Stop, first: &Instruction) -> bool {
+    const MISALIGNED: u32 = 1 << 17;
+    let moves_image = matches!(first.mnemonic(), Mnemonic::Fxsave | Mnemonic::Fxrstor);
+    let differs =
+        native.exception.vector != GENERAL_PROTECTION && engine.exception.vector == GENERAL_PROTECTION;
+    differs && (native.state.fx.mxcsr() & MISALIGNED != 0 || moves_image)
+}
+
 /// Whether one of them wanted bytes from behind the code of an instruction that the other has found invalid already.
 fn fetches_further(native: &Stop, engine: &Stop) -> bool {
     let wants = |stop: &Stop| {
@@ -115,7 +125,10 @@ fn stops(case: &Case, native: &Stop, engine: &Stop) -> Vec<String> {
     {
         return found.0;
     }
-    if fetches_further(native, engine) || is_long_and_invalid(case, native, engine) {
+    if is_refused(native, engine, &first)
+        || fetches_further(native, engine)
+        || is_long_and_invalid(case, native, engine)
+    {
         return found.0;
     }
     exceptions(&mut found, native, engine);
