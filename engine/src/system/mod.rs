@@ -6,6 +6,8 @@ mod control;
 mod cpuid;
 mod debug;
 mod descriptors;
+#[cfg(test)]
+mod features;
 mod gates;
 mod msr;
 mod ports;
