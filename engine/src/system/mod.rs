@@ -12,6 +12,7 @@ mod gates;
 mod msr;
 mod ports;
 mod registers;
+mod special;
 mod transfers;
 
 use iced_x86::Code;
