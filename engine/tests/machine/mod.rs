@@ -161,11 +161,7 @@ impl Machine {
                 }
                 self.put(directory, TABLE | 7);
                 for page in 0..512 {
-                    let low = (to & 0xFFFF)
-                        | u64::from(selector) << 16
-                        | stack << 32
-                        | access << 40
-                        | (to >> 16) << 48;
+                    self.put(TABLE + page * 8, (page * 4096) | 7);
                 }
             }
         }
