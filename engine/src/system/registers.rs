@@ -102,7 +102,8 @@ fn push_segment(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let pointer = cpu.regs[RSP].wrapping_sub(u64::from(bytes));
     match bytes {
         8 => cpu.write(Seg::Ss, pointer & mask, u64::from(selector))?,
-        // 32-bit pushes write the selector's two bytes only.
+        // Zero-extended, as AMD's processors do it; Intel's leave the upper bytes as they are.
+        4 => cpu.write(Seg::Ss, pointer & mask, u32::from(selector))?,
         _ => cpu.write(Seg::Ss, pointer & mask, selector)?,
     }
     cpu.regs[RSP] = (cpu.regs[RSP] & !mask) | (pointer & mask);
