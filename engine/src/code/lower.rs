@@ -202,14 +202,15 @@ fn decode(bits: u32, bytes: &[u8], ip: u64, insn: &mut Instruction) -> bool {
     false
 }
 
-/// Whether `bytes` are prefixes and the opcode of UD0 or UD1, which end there: no ModR/M byte is fetched.
+/// Whether `bytes` are prefixes and the opcode of UD0 or UD1: whatever comes after it is not fetched.
 #[cold]
 fn is_bare_undefined(bits: u32, bytes: &[u8]) -> bool {
-    let [prefixes @ .., 0x0F, 0xB9 | 0xFF] = bytes else { return false };
-    prefixes.iter().all(|byte| {
+    let is_prefix = |byte: &u8| {
         matches!(byte, 0x26 | 0x2E | 0x36 | 0x3E | 0x64..=0x67 | 0xF0 | 0xF2 | 0xF3)
             || (bits == 64 && byte & 0xF0 == 0x40)
-    })
+    };
+    let opcode = bytes.iter().position(|byte| !is_prefix(byte)).and_then(|at| bytes.get(at..));
+    matches!(opcode, Some([0x0F, 0xB9 | 0xFF, ..]))
 }
 
 /// Whether an invalid instruction goes on behind its 15 bytes: without the first of its prefixes, it is cut off.

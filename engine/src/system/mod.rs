@@ -6,10 +6,13 @@ mod control;
 mod cpuid;
 mod debug;
 mod descriptors;
+#[cfg(test)]
+mod features;
 mod gates;
 mod msr;
 mod ports;
 mod registers;
+mod special;
 mod transfers;
 
 use iced_x86::Code;

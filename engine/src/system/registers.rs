@@ -3,9 +3,9 @@
 use iced_x86::{Code, Instruction, Mnemonic as M, OpKind, Register as R};
 
 use super::descriptors::code;
-use crate::operand::{mask, segment_of};
-use crate::paging::PHYSICAL_BITS;
-use crate::state::{RSP, cr0, cr4, efer};
+use super::special::{read_control, read_debug, write_control, write_debug};
+use crate::operand::segment_of;
+use crate::state::{RSP, cr0, cr4};
 use crate::{Cpu, Fault, Handler, Seg, Segment, flag};
 
 pub(super) fn handler(which: Code) -> Option<Handler> {
@@ -102,6 +102,7 @@ fn push_segment(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let pointer = cpu.regs[RSP].wrapping_sub(u64::from(bytes));
     match bytes {
         8 => cpu.write(Seg::Ss, pointer & mask, u64::from(selector))?,
+        // Zero-extended, as AMD's processors do it; Intel's leave the upper bytes as they are.
         4 => cpu.write(Seg::Ss, pointer & mask, u32::from(selector))?,
         _ => cpu.write(Seg::Ss, pointer & mask, selector)?,
     }
@@ -448,150 +449,5 @@ fn invlpg(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
         cpu.segments[seg.index()].base
     };
     cpu.flush_page(base.wrapping_add(offset) & cpu.address_mask);
-    Ok(())
-}
-
-fn read_control(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
-    privileged(cpu)?;
-    let value = match insn.op1_register() {
-        R::CR0 => cpu.cr0,
-        R::CR2 => cpu.cr2,
-        R::CR3 => cpu.cr3,
-        R::CR4 => cpu.cr4,
-        R::CR8 => cpu.cr8,
-        _ => return Err(Fault::UD),
-    };
-    cpu.set_operand(insn, 0, value)
-}
-
-fn write_control(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
-    privileged(cpu)?;
-    let value = cpu.operand(insn, 1)?;
-    match insn.op0_register() {
-        R::CR0 => write_cr0(cpu, value),
-        R::CR2 => {
-            cpu.cr2 = value;
-            Ok(())
-        }
-        R::CR3 => {
-            if cpu.long_mode_active() && value >> PHYSICAL_BITS != 0 {
-                return Err(Fault::GP0);
-            }
-            cpu.cr3 = value;
-            cpu.flush_translations(false);
-            Ok(())
-        }
-        R::CR4 => write_cr4(cpu, value),
-        R::CR8 => {
-            if value > 15 {
-                return Err(Fault::GP0);
-            }
-            cpu.cr8 = value;
-            Ok(())
-        }
-        _ => Err(Fault::UD),
-    }
-}
-
-fn write_cr0(cpu: &mut Cpu, value: u64) -> Result<(), Fault> {
-    const CACHE_DISABLE: u64 = 1 << 30;
-    const NOT_WRITE_THROUGH: u64 = 1 << 29;
-    let known = cr0::PE
-        | cr0::MP
-        | cr0::EM
-        | cr0::TS
-        | cr0::ET
-        | cr0::NE
-        | cr0::WP
-        | cr0::AM
-        | cr0::PG
-        | CACHE_DISABLE
-        | NOT_WRITE_THROUGH;
-    if value >> 32 != 0
-        || (value & cr0::PG != 0 && value & cr0::PE == 0)
-        || (value & NOT_WRITE_THROUGH != 0 && value & CACHE_DISABLE == 0)
-    {
-        return Err(Fault::GP0);
-    }
-    // Protected mode cannot be left: there is no real mode here.
-    if value & cr0::PE == 0 {
-        return Err(Fault::GP0);
-    }
-    let turns_on = value & cr0::PG != 0 && cpu.cr0 & cr0::PG == 0;
-    let turns_off = value & cr0::PG == 0 && cpu.cr0 & cr0::PG != 0;
-    if turns_on && cpu.efer & efer::LME != 0 {
-        if cpu.cr4 & cr4::PAE == 0 || cpu.segments[Seg::Cs.index()].has(Segment::LONG) {
-            return Err(Fault::GP0);
-        }
-        cpu.efer |= efer::LMA;
-    }
-    if turns_off {
-        if cpu.mode.is_long() {
-            return Err(Fault::GP0);
-        }
-        cpu.efer &= !efer::LMA;
-    }
-    cpu.cr0 = (value & known) | cr0::ET;
-    cpu.paging_changed();
-    cpu.update_mode();
-    cpu.update_checks();
-    Ok(())
-}
-
-fn write_cr4(cpu: &mut Cpu, value: u64) -> Result<(), Fault> {
-    // Bits 0 and 1 (virtual-8086 mode) and 6 and 8 can be set without effect.
-    let known = cr4::TSD
-        | cr4::DE
-        | cr4::PSE
-        | cr4::PAE
-        | cr4::PGE
-        | cr4::OSFXSR
-        | cr4::OSXMMEXCPT
-        | cr4::UMIP
-        | cr4::FSGSBASE
-        | cr4::SMEP
-        | 0x143;
-    if value & !known != 0 || (cpu.long_mode_active() && value & cr4::PAE == 0) {
-        return Err(Fault::GP0);
-    }
-    cpu.cr4 = value;
-    cpu.paging_changed();
-    Ok(())
-}
-
-/// The number of a debug register; 4 and 5 are 6 and 7 unless CR4.DE says they do not exist.
-fn debug_index(cpu: &mut Cpu, register: R) -> Result<usize, Fault> {
-    privileged(cpu)?;
-    let index = (register as usize).wrapping_sub(R::DR0 as usize);
-    match index {
-        4 | 5 if cpu.cr4 & cr4::DE != 0 => Err(Fault::UD),
-        0..=7 => {
-            cpu.detect_debug_access()?;
-            Ok(if matches!(index, 4 | 5) { index + 2 } else { index })
-        }
-        _ => Err(Fault::UD),
-    }
-}
-
-fn read_debug(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
-    let index = debug_index(cpu, insn.op1_register())?;
-    let value = cpu.dr.get(index).copied().unwrap_or_default();
-    cpu.set_operand(insn, 0, value)
-}
-
-fn write_debug(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
-    let index = debug_index(cpu, insn.op0_register())?;
-    let value = cpu.operand(insn, 1)? & mask(if cpu.mode.is_long() { 8 } else { 4 });
-    let value = match index {
-        6 if value >> 32 != 0 => return Err(Fault::GP0),
-        7 if value >> 32 != 0 => return Err(Fault::GP0),
-        6 => (value & 0xE00F) | 0xFFFF_0FF0,
-        7 => (value & 0xFFFF_23FF) | 0x400,
-        _ => value,
-    };
-    if let Some(register) = cpu.dr.get_mut(index) {
-        *register = value;
-    }
-    cpu.update_checks();
     Ok(())
 }

@@ -161,7 +161,7 @@ impl Machine {
                 }
                 self.put(directory, TABLE | 7);
                 for page in 0..512 {
-                    self.put(TABLE + page * 8, page * 4096 | 7);
+                    self.put(TABLE + page * 8, (page * 4096) | 7);
                 }
             }
         }
