@@ -242,6 +242,18 @@ impl Cpu {
         self.lazy = LazyFlags { from: FlagsFrom::Result, a: i64::from(bits), b: 0, result };
     }
 
+    /// Flags of a rotate: CF and OF as given in `bits`, the others stay.
+    #[inline]
+    pub fn flags_rotate(&mut self, bits: u32) {
+        if self.lazy.from == FlagsFrom::Bits {
+            self.lazy.a = (self.lazy.a & !i64::from(flag::CF | flag::OF)) | i64::from(bits);
+        } else {
+            let adjust = if self.lazy.adjust() { flag::AF } else { 0 };
+            self.lazy.from = FlagsFrom::Result;
+            self.lazy.a = i64::from(adjust | bits);
+        }
+    }
+
     /// Flags of INC: CF stays.
     #[inline]
     pub fn flags_increment(&mut self, operand: i64, result: i64) {

@@ -30,6 +30,8 @@ const AND: u8 = 4;
 const SUB: u8 = 5;
 const XOR: u8 = 6;
 const CMP: u8 = 7;
+/// CF and OF.
+const CARRY_AND_OVERFLOW: u32 = crate::flag::CF | crate::flag::OF;
 /// Operations of `Cpu::shift`.
 const SHL: u8 = 4;
 const SHR: u8 = 5;
@@ -662,6 +664,73 @@ impl Cpu {
                         Op::ImulRm64 => imul!(u64, get!(u64, uop.a), load!(u64, ea!())),
                         Op::ImulRri64 => imul!(u64, get!(u64, uop.b), uop.imm as u64),
                         Op::ImulRmi64 => imul!(u64, load!(u64, ea!()), uop.imm as u64),
+                        Op::RolRi32 => {
+                            let value = get!(u32, uop.a).rotate_left(uop.imm as u32);
+                            put!(u32, uop.a, value);
+                            let carry = value as u32 & 1;
+                            cpu.flags_rotate(carry | ((value >> 31) as u32 ^ carry) << 11);
+                        }
+                        Op::RorRi32 => {
+                            let value = get!(u32, uop.a).rotate_right(uop.imm as u32);
+                            put!(u32, uop.a, value);
+                            let (carry, next) = ((value >> 31) as u32, (value >> 30) as u32 & 1);
+                            cpu.flags_rotate(carry | (carry ^ next) << 11);
+                        }
+                        Op::Bswap32 => put!(u32, uop.a, get!(u32, uop.a).swap_bytes()),
+                        Op::XchgRr32 => {
+                            let (a, b) = (get!(u32, uop.a), get!(u32, uop.b));
+                            put!(u32, uop.a, b);
+                            put!(u32, uop.b, a)
+                        }
+                        Op::RolRi64 => {
+                            let value = get!(u64, uop.a).rotate_left(uop.imm as u32);
+                            put!(u64, uop.a, value);
+                            let carry = value as u32 & 1;
+                            cpu.flags_rotate(carry | ((value >> 63) as u32 ^ carry) << 11);
+                        }
+                        Op::RorRi64 => {
+                            let value = get!(u64, uop.a).rotate_right(uop.imm as u32);
+                            put!(u64, uop.a, value);
+                            let (carry, next) = ((value >> 63) as u32, (value >> 62) as u32 & 1);
+                            cpu.flags_rotate(carry | (carry ^ next) << 11);
+                        }
+                        Op::Bswap64 => put!(u64, uop.a, get!(u64, uop.a).swap_bytes()),
+                        Op::XchgRr64 => {
+                            let (a, b) = (get!(u64, uop.a), get!(u64, uop.b));
+                            put!(u64, uop.a, b);
+                            put!(u64, uop.b, a)
+                        }
+                        Op::ShldRri32 => {
+                            let old = get!(u32, uop.a);
+                            let count = uop.imm as u32;
+                            let result = old << count | get!(u32, uop.b) >> (32 - count);
+                            put!(u32, uop.a, result);
+                            let carry = (old >> (32 - count)) & 1;
+                            cpu.flags_result(result.sign(), carry | ((result ^ old) >> 31) << 11);
+                        }
+                        Op::ShrdRri32 => {
+                            let old = get!(u32, uop.a);
+                            let count = uop.imm as u32;
+                            let result = old >> count | get!(u32, uop.b) << (32 - count);
+                            put!(u32, uop.a, result);
+                            let carry = (old >> (count - 1)) & 1;
+                            cpu.flags_result(
+                                result.sign(),
+                                carry | ((result >> 31 ^ result >> 30) & 1) << 11,
+                            );
+                        }
+                        Op::MulR32 => {
+                            let product = u64::from(get!(u32, uop.a)) * u64::from(get!(u32, RAX));
+                            put!(u32, RAX, product as u32);
+                            put!(u32, RDX, (product >> 32) as u32);
+                            cpu.flags_rotate(if product >> 32 != 0 { CARRY_AND_OVERFLOW } else { 0 });
+                        }
+                        Op::MulR64 => {
+                            let product = u128::from(get!(u64, uop.a)) * u128::from(get!(u64, RAX));
+                            put!(u64, RAX, product as u64);
+                            put!(u64, RDX, (product >> 64) as u64);
+                            cpu.flags_rotate(if product >> 64 != 0 { CARRY_AND_OVERFLOW } else { 0 });
+                        }
                         Op::Cwde => put!(u32, RAX, get!(u16, RAX).sign() as u32),
                         Op::Cdqe => put!(u64, RAX, get!(u32, RAX).sign() as u64),
                         Op::Cdq => put!(u32, RDX, (get!(u32, RAX).sign() >> 63) as u32),
@@ -1004,7 +1073,7 @@ impl Cpu {
                     return Left::Check;
                 }
                 let address = &*cpu.code.address(target);
-                cpu.current = if address.rip == target && address.key == cpu.code.key {
+                cpu.current = if cpu.code.is_valid(address, target) {
                     cpu.code.at(address.block)
                 } else {
                     match cpu.enter(target, link_at) {

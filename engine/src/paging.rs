@@ -70,8 +70,9 @@ impl Cpu {
 
     /// All translations that are not global are stale (CR3 was written), or all (`CR0`, `CR4`, `EFER`).
     pub(crate) fn flush_translations(&mut self, global: bool) {
-        self.memory.flush(global || self.cr4 & cr4::PGE == 0);
-        self.code.forget_addresses();
+        let global = global || self.cr4 & cr4::PGE == 0;
+        self.memory.flush(global);
+        self.code.forget_addresses(global);
     }
 
     /// CR0, CR4 or EFER changed what addresses mean.
@@ -82,8 +83,11 @@ impl Cpu {
 
     /// INVLPG.
     pub(crate) fn flush_page(&mut self, linear: u64) {
-        self.memory.flush_page(linear);
-        self.code.forget_addresses();
+        if self.memory.flush_page(linear) {
+            self.code.forget_page_addresses(linear);
+        } else {
+            self.code.forget_addresses(true);
+        }
     }
 
     fn fill(&mut self, linear: u64, walk: &Walk, dirty: bool, user: bool) {

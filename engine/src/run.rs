@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code, reason = "micro-operations are read through pointers into the arena")]
 
+use crate::code::{Block, Offset};
 use crate::state::{FS_BASE, GS_BASE};
 use crate::system::{AfterStep, Origin};
 use crate::{Cpu, Fault, Seg, flag, host};
@@ -187,10 +188,13 @@ impl Cpu {
     }
 
     /// Notes that `rip` leads to `block` for as long as addresses mean what they do.
-    pub(crate) fn note_address(&mut self, rip: u64, block: u32) {
-        let key = self.code.key;
-        // SAFETY: `address` points into the table.
-        unsafe { *self.code.address(rip) = crate::code::Address { rip, block, key } };
+    pub(crate) fn note_address(&mut self, rip: u64, block: Offset) {
+        let base = if self.mode.is_long() { 0 } else { self.segments[Seg::Cs.index()].base };
+        let linear = base.wrapping_add(rip) & self.address_mask;
+        // SAFETY: it is a block.
+        let is_in_one_page = unsafe { (*self.code.at::<Block>(block)).second_page == u64::MAX };
+        let global = is_in_one_page && self.memory.tlb(self.cpl == 3).is_global(linear);
+        self.code.note_address(rip, linear, block, global);
     }
 
     /// Raises an exception, and what comes of that: double fault, shutdown (SDM vol. 3, 6.15, vector 8).

@@ -244,7 +244,8 @@ impl Lowering {
         // SAFETY: just allocated for it.
         unsafe { cpu.code.at::<General>(record).write(General { handler, insn: *insn }) };
         let is_branch = insn.flow_control() != FlowControl::Next;
-        let is_system = system::handler(insn.code()).is_some() || insn.code() == Code::INVALID;
+        let is_system = insn.code() == Code::INVALID
+            || (system::handler(insn.code()).is_some() && !system::goes_on(insn.code()));
         let op = if is_branch || is_system { Op::GeneralEnd } else { Op::General };
         let mut uop = self.uop(op, offset);
         uop.a = insn.len() as u8;

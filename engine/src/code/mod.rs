@@ -23,6 +23,12 @@ const BLOCK_ROOM: usize = 64 << 10;
 const BUCKETS: usize = 1 << 16;
 /// Entries of the table of blocks by instruction pointer.
 const ADDRESSES: usize = 1 << 12;
+/// Words of the filter of pages with noted addresses.
+const NOTED: usize = 128;
+/// Tells the keys of global pages from others.
+const GLOBAL: u32 = 1 << 31;
+/// Generations are counted up to here.
+const LAST_GENERATION: u32 = 1 << 23;
 /// Code of a page is forgotten after this many writes beside it: the page is data now.
 const WRITES_BESIDE_CODE: u32 = 32;
 
@@ -96,10 +102,16 @@ pub(crate) struct CodeCache {
     pub(crate) addresses: *mut Address,
     /// Counts what made addresses mean something else.
     generation: u32,
+    /// Counts what made addresses in global pages mean something else.
+    global_generation: u32,
+    /// A bit for each linear page (by its low bits) that entries of `addresses` may lie in.
+    noted: [u64; NOTED],
     mode: Mode,
     /// Entries of `addresses` are valid if they have this: generation and mode.
     pub(crate) key: u32,
-    /// A block was thrown away since this was cleared: the one being executed may be it.
+    /// The same for entries in global pages.
+    pub(crate) global_key: u32,
+    /// The block being executed is to be left after this instruction: it may have been thrown away, or an event waits.
     pub(crate) changed: bool,
 }
 
@@ -115,8 +127,11 @@ impl CodeCache {
             buckets: host::allocate_zeroed(BUCKETS * size_of::<Offset>())?.cast(),
             addresses: host::allocate_zeroed(ADDRESSES * size_of::<Address>())?.cast(),
             generation: 1,
+            global_generation: 1,
+            noted: [0; NOTED],
             mode: Mode::default(),
             key: 1 << 8,
+            global_key: GLOBAL | 1 << 8,
             changed: false,
         })
     }
@@ -141,18 +156,30 @@ impl CodeCache {
     pub(crate) fn known(&self, rip: u64) -> Option<Offset> {
         // SAFETY: `address` points into the table.
         let address = unsafe { *self.address(rip) };
-        (address.rip == rip && address.key == self.key).then_some(address.block)
+        self.is_valid(&address, rip).then_some(address.block)
     }
 
-    /// Instruction pointers mean something else now.
-    pub(crate) fn forget_addresses(&mut self) {
+    /// Instruction pointers mean something else now: all of them, or, unless `global`, those in pages that are not global.
+    pub(crate) fn forget_addresses(&mut self, global: bool) {
         self.generation += 1;
-        if self.generation == 1 << 24 {
-            self.generation = 1;
+        if global {
+            self.global_generation += 1;
+            self.noted = [0; NOTED];
+        }
+        if self.generation.max(self.global_generation) == LAST_GENERATION {
+            (self.generation, self.global_generation) = (1, 1);
             // SAFETY: the table has ADDRESSES entries.
             unsafe { std::slice::from_raw_parts_mut(self.addresses, ADDRESSES) }.fill(Address::default());
         }
-        self.key = self.generation << 8 | u32::from(self.mode.0);
+        self.set_mode(self.mode);
+    }
+
+    /// The page around `linear` means something else now.
+    pub(crate) fn forget_page_addresses(&mut self, linear: u64) {
+        let (word, bit) = noted_bit(linear);
+        if self.noted.get(word).is_some_and(|bits| bits & bit != 0) {
+            self.forget_addresses(true);
+        }
     }
 
     /// The mode in which blocks are looked for from now on.
@@ -160,6 +187,26 @@ impl CodeCache {
     pub(crate) fn set_mode(&mut self, mode: Mode) {
         self.mode = mode;
         self.key = self.generation << 8 | u32::from(mode.0);
+        self.global_key = GLOBAL | self.global_generation << 8 | u32::from(mode.0);
+    }
+
+    /// Notes that `rip`, at `linear`, leads to `block`, for as long as addresses (of global pages) mean what they do.
+    pub(crate) fn note_address(&mut self, rip: u64, linear: u64, block: Offset, global: bool) {
+        let key = if global { self.global_key } else { self.key };
+        for page in [linear, linear.wrapping_add(PAGE)] {
+            let (word, bit) = noted_bit(page);
+            if let Some(bits) = self.noted.get_mut(word) {
+                *bits |= bit;
+            }
+        }
+        // SAFETY: `address` points into the table.
+        unsafe { *self.address(rip) = Address { rip, block, key } };
+    }
+
+    /// Whether an entry of the table is valid.
+    #[inline(always)]
+    pub(crate) fn is_valid(&self, address: &Address, rip: u64) -> bool {
+        address.rip == rip && (address.key == self.key || address.key == self.global_key)
     }
 
     fn page(&mut self, physical: u64) -> Option<&mut CodePage> {
@@ -207,7 +254,7 @@ impl CodeCache {
     pub(crate) fn clear(&mut self) {
         self.used = 16;
         self.changed = true;
-        self.forget_addresses();
+        self.forget_addresses(true);
         // SAFETY: both tables have these many entries.
         unsafe {
             std::slice::from_raw_parts_mut(self.buckets, BUCKETS).fill(0);
@@ -295,7 +342,7 @@ impl CodeCache {
             member = next;
         }
         self.changed = true;
-        self.forget_addresses();
+        self.forget_addresses(true);
     }
 
     fn forget_block(&mut self, offset: Offset) {
@@ -316,4 +363,10 @@ impl CodeCache {
             block.physical = u64::MAX;
         }
     }
+}
+
+/// Where the filter has the page around `linear`.
+fn noted_bit(linear: u64) -> (usize, u64) {
+    let page = linear / PAGE;
+    ((page / 64) as usize % NOTED, 1 << (page % 64))
 }

@@ -105,6 +105,20 @@ impl Lowering {
             Mnemonic::Shl | Mnemonic::Sal => shift(insn, uop, Op::ShlRi32),
             Mnemonic::Shr => shift(insn, uop, Op::ShrRi32),
             Mnemonic::Sar => shift(insn, uop, Op::SarRi32),
+            Mnemonic::Rol => rotate(insn, uop, Op::RolRi32),
+            Mnemonic::Ror => rotate(insn, uop, Op::RorRi32),
+            Mnemonic::Shld => double_shift(insn, uop, Op::ShldRri32),
+            Mnemonic::Shrd => double_shift(insn, uop, Op::ShrdRri32),
+            Mnemonic::Bswap => self.one(insn, uop, Op::Bswap32, None),
+            Mnemonic::Mul => self.one(insn, uop, Op::MulR32, None),
+            Mnemonic::Xchg if !insn.has_rep_prefix() => {
+                let (form, size) = self.operands(insn, &mut uop)?;
+                if form != Form::RegisterRegister {
+                    return None;
+                }
+                uop.op = Op::XchgRr32.after(size.checked_sub(2)?);
+                Some(uop)
+            }
             Mnemonic::Imul => self.multiply(insn, uop),
             Mnemonic::Cwde => Some(Uop { op: Op::Cwde, ..uop }),
             Mnemonic::Cdqe => Some(Uop { op: Op::Cdqe, ..uop }),
@@ -513,6 +527,27 @@ fn shift(insn: &Instruction, mut uop: Uop, first: Op) -> Option<Uop> {
         uop.imm = count as i64;
         uop.op = first.after(place);
     }
+    Some(uop)
+}
+
+fn rotate(insn: &Instruction, uop: Uop, first: Op) -> Option<Uop> {
+    if insn.op1_kind() == OpKind::Register { None } else { shift(insn, uop, first) }
+}
+
+/// SHLD and SHRD of 32-bit registers by an immediate count.
+fn double_shift(insn: &Instruction, mut uop: Uop, op: Op) -> Option<Uop> {
+    let registers = insn.op0_kind() == OpKind::Register && insn.op0_register().size() == 4;
+    if !registers || insn.op2_kind() == OpKind::Register {
+        return None;
+    }
+    let count = insn.immediate(2) & 31;
+    if count == 0 {
+        return None;
+    }
+    uop.op = op;
+    uop.a = register_offset(insn.op0_register())?;
+    uop.b = register_offset(insn.op1_register())?;
+    uop.imm = count as i64;
     Some(uop)
 }
 

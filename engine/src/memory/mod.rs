@@ -115,14 +115,15 @@ impl Memory {
         }
     }
 
-    /// Forgets the translation of the page around `linear`.
-    pub(crate) fn flush_page(&mut self, linear: u64) {
+    /// Forgets the translation of the page around `linear`; false if, as it may be large, all had to be forgotten.
+    pub(crate) fn flush_page(&mut self, linear: u64) -> bool {
         if (self.large.0..self.large.1).contains(&linear) {
             self.flush(true);
-        } else {
-            self.supervisor.flush_page(linear);
-            self.user.flush_page(linear);
+            return false;
         }
+        self.supervisor.flush_page(linear);
+        self.user.flush_page(linear);
+        true
     }
 
     /// Sends writes to a page of RAM (guest-physical) the slow way.

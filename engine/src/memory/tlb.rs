@@ -32,6 +32,8 @@ const EMPTY: Entry = Entry { read: NONE, write: NONE, execute: NONE, addend: 0 }
 /// One privilege level's translations.
 pub(crate) struct Tlb {
     entries: Box<[Entry; ENTRIES]>,
+    /// Whether an entry is of a global page.
+    global: Box<[bool; ENTRIES]>,
     /// Indices filled since the last flush with entries that are not global.
     filled: Vec<u16>,
     overflowed: bool,
@@ -41,6 +43,7 @@ impl Tlb {
     pub(crate) fn new() -> Self {
         Self {
             entries: Box::new([EMPTY; ENTRIES]),
+            global: Box::new([false; ENTRIES]),
             filled: Vec::with_capacity(REMEMBERED),
             overflowed: false,
         }
@@ -66,6 +69,7 @@ impl Tlb {
     pub(crate) fn fill(&mut self, linear: u64, entry: Entry, global: bool) {
         let index = Self::index(linear);
         self.entries[index] = entry;
+        self.global[index] = global;
         if !global {
             if self.filled.len() < REMEMBERED {
                 self.filled.push(index as u16);
@@ -73,6 +77,13 @@ impl Tlb {
                 self.overflowed = true;
             }
         }
+    }
+
+    /// Whether `linear` is known to be in a global page.
+    #[allow(clippy::indexing_slicing, reason = "the index is below ENTRIES by its computation")]
+    pub(crate) fn is_global(&self, linear: u64) -> bool {
+        let index = Self::index(linear);
+        self.entries[index].read == linear & !super::PAGE_MASK && self.global[index]
     }
 
     /// Forgets everything that is not global.

@@ -37,8 +37,16 @@ fn sti(cpu: &mut Cpu, _: &Instruction) -> Result<(), Fault> {
     if cpu.system_flags & flag::IF == 0 {
         cpu.system_flags |= flag::IF;
         cpu.interrupt_shadow = true;
+        admit_interrupt(cpu);
     }
     Ok(())
+}
+
+/// Leaves the block being executed if an interrupt waits to be let in.
+fn admit_interrupt(cpu: &mut Cpu) {
+    if cpu.shared.interrupt_line != 0 && cpu.system_flags & flag::IF != 0 {
+        cpu.code.changed = true;
+    }
 }
 
 fn popf(cpu: &mut Cpu, bytes: u32) -> Result<(), Fault> {
@@ -53,6 +61,11 @@ fn popf(cpu: &mut Cpu, bytes: u32) -> Result<(), Fault> {
     cpu.regs[RSP] = (cpu.regs[RSP] & !mask) | (pointer & mask);
     let (cpl, iopl) = (cpu.cpl, cpu.system_flags & flag::IOPL);
     cpu.set_flags_with_privilege(flags, bytes, cpl, iopl, false);
+    admit_interrupt(cpu);
+    if cpu.system_flags & flag::TF != 0 {
+        // The next instruction is a single step.
+        cpu.code.changed = true;
+    }
     Ok(())
 }
 
@@ -70,6 +83,8 @@ fn popf64(cpu: &mut Cpu, _: &Instruction) -> Result<(), Fault> {
 
 fn hlt(cpu: &mut Cpu, _: &Instruction) -> Result<(), Fault> {
     privileged(cpu)?;
+    // The shadow of an STI before it ends here.
+    cpu.interrupt_shadow = false;
     Err(Fault::Halt)
 }
 

@@ -39,3 +39,37 @@ pub(crate) fn handler(code: Code) -> Option<Handler> {
         .or_else(|| msr::handler(code.mnemonic()))
         .or_else(|| ports::handler(code.mnemonic()))
 }
+
+/// Whether code may go on after an instruction of this family without a look at the state of the CPU: it changes nothing
+/// that decoded code depends on. Those that may let an interrupt in ask for that look themselves.
+pub(crate) fn goes_on(code: Code) -> bool {
+    use iced_x86::Mnemonic as M;
+    matches!(
+        code.mnemonic(),
+        M::Cli
+            | M::Sti
+            | M::Popf
+            | M::Popfd
+            | M::Popfq
+            | M::Rdtsc
+            | M::Rdtscp
+            | M::Rdpid
+            | M::Cpuid
+            | M::Rdmsr
+            | M::Rdrand
+            | M::Rdseed
+            | M::Clts
+            | M::Smsw
+            | M::Sldt
+            | M::Str
+            | M::Sgdt
+            | M::Sidt
+            | M::Lar
+            | M::Lsl
+            | M::Verr
+            | M::Verw
+            | M::Arpl
+            | M::In
+    ) || matches!(code, Code::Mov_r32_cr | Code::Mov_r64_cr | Code::Mov_r32_dr | Code::Mov_r64_dr)
+        || matches!(code, Code::Mov_rm16_Sreg | Code::Mov_r32m16_Sreg | Code::Mov_r64m16_Sreg)
+}
