@@ -106,14 +106,9 @@ mod native {
     pub(crate) fn acknowledge_interrupt() -> u32 {
         with(|host| host.acknowledge_interrupt())
     }
-    pub(crate) fn log(message: &str) {
-        eprintln!("{message}");
-    }
 }
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use native::set_host;
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use native::{
-    acknowledge_interrupt, log, mmio_read, mmio_write, now, port_read, port_write, random,
-};
+pub(crate) use native::{acknowledge_interrupt, mmio_read, mmio_write, now, port_read, port_write, random};

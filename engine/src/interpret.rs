@@ -7,6 +7,11 @@
     unsafe_code,
     reason = "registers, micro-operations and RAM are reached by pointers that the decoder and the TLB made"
 )]
+#![allow(
+    clippy::unnecessary_cast,
+    clippy::useless_conversion,
+    reason = "the same arms are written for operands of 32 and 64 bits"
+)]
 
 use crate::code::{Block, General, Links, Offset, Op, Uop};
 use crate::memory::{PAGE_MASK, is_canonical};

@@ -32,7 +32,6 @@ pub(crate) mod cr4 {
     pub(crate) const UMIP: u64 = 1 << 11;
     pub(crate) const FSGSBASE: u64 = 1 << 16;
     pub(crate) const SMEP: u64 = 1 << 20;
-    pub(crate) const SMAP: u64 = 1 << 21;
 }
 
 /// Bits of IA32_EFER (SDM vol. 3, 2.2.1).

@@ -14,8 +14,6 @@ const FLAGS: u64 = 0x24_4DD5;
 const INVALID_OPCODE: u32 = 6;
 const GENERAL_PROTECTION: u32 = 13;
 const PAGE_FAULT: u32 = 14;
-/// Of the status word of the x87.
-const C1: u16 = 1 << 9;
 const ALIGNMENT_CHECK: u32 = 17;
 /// Where Linux's own addresses begin, with the page before them.
 const END_OF_USER: u64 = 0x7FFF_FFFF_F000;

@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code, reason = "blocks are variable-sized records in an arena; offsets are made only here")]
 
+mod branch;
 mod lower;
 mod select;
 mod uop;

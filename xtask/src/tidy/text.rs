@@ -7,12 +7,14 @@ use std::path::{Component, Path, PathBuf};
 /// Files longer than this do too many things.
 const LONGEST: usize = 500;
 /// Files that may be longer, because no person writes them.
-const MAY_BE_LONG: [&str; 8] = [
+const MAY_BE_LONG: [&str; 9] = [
     "Cargo.lock",
     "clients/typescript/package-lock.json",
     // Made from the types.
     "docs/reference.md",
     "docs/schema.json",
+    // One `match` with an arm for each micro-operation.
+    "engine/src/interpret.rs",
     // Python puts a class into one file, and these have a method for every request.
     "clients/python/src/wasm_sandbox/_async.py",
     "clients/python/src/wasm_sandbox/_sync.py",
