@@ -21,7 +21,7 @@ help:
 	@echo 'make run     the same, then a session with it, shown'
 	@echo 'make test    all checks and tests'
 	@echo 'make bench   times, written into docs/benchmarks.md'
-	@echo 'make docs    writes docs/schema.json and docs/reference.md anew'
+	@echo 'make docs    writes the documents that are made from the code anew'
 	@echo 'make clean   removes target/ (the cache of finished artefacts stays)'
 
 packages:
@@ -59,6 +59,14 @@ test: prepared
 	@$(CARGO) clippy --release --workspace --all-targets -- --deny warnings
 	$(say) 'tests: compiling and running'
 	@$(CARGO) test --release --workspace
+	$(say) 'tests: through the program, with the CPU engine wx86'
+	@$(bin)/wasm-sandbox --engine wx86 prepare
+	@WASM_SANDBOX_TEST_ENGINE=wx86 $(CARGO) test --release --package wasm-sandbox-cli
+	$(say) 'tests: through the program, with a 64-bit guest'
+	@$(bin)/wasm-sandbox --engine wx86 --arch x86_64 prepare
+	@WASM_SANDBOX_TEST_ENGINE=wx86 WASM_SANDBOX_TEST_ARCH=x86_64 $(CARGO) test --release --package wasm-sandbox-cli \
+		--test shell --test files --test exec --test processes --test sessions --test run_code --test snapshots \
+		--test forks --test saved --test crashes --test limits_and_kills --test instructions
 	$(say) 'clients: Python, TypeScript, Model Context Protocol'
 	@$(with_program) clients/python/check.sh
 	@$(with_program) clients/typescript/check.sh
@@ -71,6 +79,7 @@ bench: prepared
 docs: build
 	@$(bin)/wasm-sandbox schema > docs/schema.json
 	@$(bin)/wasm-sandbox schema --reference > docs/reference.md
+	@$(bin)/oracle --table > docs/instructions.md
 
 clean:
 	@$(CARGO) clean

@@ -19,13 +19,19 @@ pub struct Program {
     pub cache: PathBuf,
     /// Its directory for temporary files.
     pub temporary: PathBuf,
+    /// Options that choose the CPU engine and the architecture of the guest.
+    pub options: Vec<String>,
 }
 
 impl Program {
     /// The program with `arguments`, not started yet.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.path);
-        command.args(arguments).env("WASM_SANDBOX_CACHE", &self.cache).env("TMPDIR", &self.temporary);
+        command
+            .args(&self.options)
+            .args(arguments)
+            .env("WASM_SANDBOX_CACHE", &self.cache)
+            .env("TMPDIR", &self.temporary);
         command
     }
 

@@ -6,10 +6,9 @@ use std::process::Command;
 use crate::client::Program;
 use crate::qemu;
 use crate::v86;
-use crate::workloads::Size;
 
 /// A table of facts in Markdown.
-pub fn facts(program: &Program, size: Size) -> String {
+pub fn facts(program: &Program) -> String {
     let processors = std::thread::available_parallelism().map_or(0, usize::from);
     let cpu = find(&read("/proc/cpuinfo"), "model name");
     let memory: u64 = find(&read("/proc/meminfo"), "MemTotal")
@@ -18,7 +17,12 @@ pub fn facts(program: &Program, size: Size) -> String {
         .and_then(|kb| kb.parse().ok())
         .unwrap_or(0);
     let load = read("/proc/loadavg");
-    let command = if size == Size::Quick { "`make bench`" } else { "`make bench BENCH=--full`" };
+    let options: Vec<String> = std::env::args().skip(1).collect();
+    let command = match options.as_slice() {
+        [] => "`make bench`".to_owned(),
+        [option] => format!("`make bench BENCH={option}`"),
+        several => format!("`make bench BENCH=\"{}\"`", several.join(" ")),
+    };
     let rows = [
         ("date", first_line("date", &["-u", "+%F %H:%M UTC"])),
         ("command", command.to_owned()),

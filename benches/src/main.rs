@@ -42,6 +42,12 @@ struct Arguments {
     /// The program to measure, instead of the one beside this one
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
+    /// Measure it with this CPU engine
+    #[arg(long, value_name = "ENGINE", default_value = "v86")]
+    engine: String,
+    /// Measure it with a guest of this architecture; the references are always i686
+    #[arg(long, value_name = "ARCH", default_value = "i686")]
+    arch: String,
     /// Write the document there
     #[arg(long, value_name = "FILE", default_value = "docs/benchmarks.md")]
     output: PathBuf,
@@ -86,10 +92,15 @@ fn main() -> Result<()> {
         fs::create_dir(&path)?;
         Ok(path)
     };
-    let program =
-        Program { path: path.canonicalize()?, cache: directory("cache")?, temporary: directory("tmp")? };
+    let options = ["--engine", &arguments.engine, "--arch", &arguments.arch].map(str::to_owned).to_vec();
+    let program = Program {
+        path: path.canonicalize()?,
+        cache: directory("cache")?,
+        temporary: directory("tmp")?,
+        options,
+    };
     let size = if arguments.full { Size::Full } else { Size::Quick };
-    let facts = facts::facts(&program, size);
+    let facts = facts::facts(&program);
     let mut bench = Bench {
         program,
         size,

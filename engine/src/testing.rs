@@ -82,3 +82,8 @@ impl Cpu {
         self.code_written(physical, bytes);
     }
 }
+
+/// Whether the CPU has an instruction.
+pub fn has_handler(code: iced_x86::Code) -> bool {
+    crate::general::handler(code).is_some()
+}

@@ -12,4 +12,5 @@ pub mod minimize;
 pub mod random;
 pub mod report;
 pub mod silicon;
+pub mod table;
 pub mod undefined;

@@ -67,6 +67,9 @@ struct Arguments {
     /// Runs 32-bit code in protected mode with PAE, rather than in compatibility mode.
     #[arg(long)]
     protected: bool,
+    /// Prints the table of instructions the engine has (docs/instructions.md), and nothing else.
+    #[arg(long)]
+    table: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -104,6 +107,10 @@ impl FamilyName {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    if arguments.table {
+        print!("{}", wasm_sandbox_oracle::table::instructions());
+        return Ok(());
+    }
     let system = if arguments.protected { System::Protected } else { System::Long };
     let mut pair = Pair::new(system, arguments.gates).context("starting a child process")?;
     let modes = match arguments.mode.as_deref() {
