@@ -34,7 +34,7 @@ tools: packages
 	@$(CARGO) build --release --workspace --exclude wasm-sandbox-cli
 
 artifacts: tools
-	$(say) 'artefacts: kernel, root file system, CPU engine, agent (the first time 10 to 15 minutes on two cores)'
+	$(say) 'artefacts: kernels, root file systems, CPU engines, agents (the first time 20 to 30 minutes on two cores)'
 	@$(xtask) artifacts
 
 build: artifacts

@@ -37,6 +37,26 @@ pub struct Shared {
     pub next_deadline: u64,
 }
 
+impl Shared {
+    /// Whether the interrupt controller has an interrupt. The host may have changed that in any import.
+    #[inline]
+    pub(crate) fn has_interrupt(&self) -> bool {
+        // SAFETY: a field of this value; volatile, as the compiler does not see the host write to it.
+        unsafe { (&raw const self.interrupt_line).read_volatile() != 0 }
+    }
+
+    /// Whether the host has asked to end the run, since this was asked last.
+    #[inline]
+    pub(crate) fn take_stop(&mut self) -> bool {
+        // SAFETY: as above.
+        let asked = unsafe { (&raw const self.stop).read_volatile() != 0 };
+        if asked {
+            self.stop = 0;
+        }
+        asked
+    }
+}
+
 /// Why a chain of blocks was left; `Cpu::rip` is where to go on.
 pub(crate) enum Left {
     /// Look at interrupts and the like, then go on.
@@ -76,7 +96,7 @@ impl Cpu {
             if self.budget <= 0 {
                 break Stop::Budget;
             }
-            if std::mem::take(&mut self.shared.stop) != 0 {
+            if self.shared.take_stop() {
                 break Stop::Asked;
             }
             let fault = match self.advance() {
@@ -104,7 +124,7 @@ impl Cpu {
     }
 
     fn takes_interrupt(&self) -> bool {
-        self.shared.interrupt_line != 0 && self.system_flags & flag::IF != 0 && !self.interrupt_shadow
+        self.shared.has_interrupt() && self.system_flags & flag::IF != 0 && !self.interrupt_shadow
     }
 
     /// One interrupt, one instruction, or a chain of blocks.
@@ -119,7 +139,7 @@ impl Cpu {
             return Err(Fault::Halt);
         }
         // Nobody can tell whether an interrupt that is not there was held off, nor RF without breakpoints.
-        if self.has_breakpoints() || self.system_flags & flag::TF != 0 || self.shared.interrupt_line != 0 {
+        if self.has_breakpoints() || self.system_flags & flag::TF != 0 || self.shared.has_interrupt() {
             if self.interrupt_shadow
                 || self.system_flags & (flag::TF | flag::RF) != 0
                 || self.has_breakpoints()

@@ -8,6 +8,7 @@ use wasm_sandbox_protocol::json::{ErrorCode, Failure, Outcome};
 use crate::channel::Channel;
 
 /// How far an operation is.
+#[allow(clippy::large_enum_variant, reason = "there is one at a time, which is taken apart at once")]
 pub(crate) enum Step {
     /// It waits for more frames.
     Pending,

@@ -44,7 +44,7 @@ fn sti(cpu: &mut Cpu, _: &Instruction) -> Result<(), Fault> {
 
 /// Leaves the block being executed if an interrupt waits to be let in.
 fn admit_interrupt(cpu: &mut Cpu) {
-    if cpu.shared.interrupt_line != 0 && cpu.system_flags & flag::IF != 0 {
+    if cpu.shared.has_interrupt() && cpu.system_flags & flag::IF != 0 {
         cpu.code.changed = true;
     }
 }
