@@ -631,7 +631,8 @@ class Sandbox:
         """Runs a command in a shell (bash), and waits for it.
 
         Options: `timeout` (seconds; 5 without it. Then it is killed with its children and the result says
-        `timed_out`), `cpu_timeout`, `max_instructions`, `cwd`, `env`, `clear_env`, `user`, `stdin` (text or bytes), `max_output_bytes`,
+        `timed_out`), `cpu_timeout`, `max_instructions`, `cwd`, `env`, `clear_env`, `user`, `stdin` (text or
+        bytes), `max_output_bytes`,
         `pty` (columns and rows of a terminal), and `request_id` (for `cancel`). `on_stdout` and `on_stderr` are called
         with pieces of text while it runs.
         """
