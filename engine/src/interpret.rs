@@ -13,11 +13,13 @@
     reason = "the same arms are written for operands of 32 and 64 bits"
 )]
 
-use crate::code::{Block, General, Links, Offset, Op, Uop};
-use crate::memory::{PAGE_MASK, is_canonical};
+use std::ptr::NonNull;
+
+use crate::code::{Block, General, Link, Links, Offset, Op, Uop};
+use crate::memory::{Access, PAGE, PAGE_MASK, is_canonical};
 use crate::run::Left;
-use crate::state::{FS_BASE, GS_BASE, PAGE_REGISTER};
-use crate::{Cpu, Fault};
+use crate::state::PAGE_REGISTER;
+use crate::{Cpu, Fault, general};
 
 /// Byte offsets of registers in `Cpu::regs`.
 const RAX: u8 = 0;
@@ -83,17 +85,22 @@ word!(u64, i64, u64);
 
 impl Cpu {
     /// Executes the chain of blocks that begins with `first` at `rip`, until something has to be looked at.
-    #[allow(clippy::too_many_lines, reason = "one arm for each micro-operation")]
     pub(crate) fn run_blocks(&mut self, first: Offset) -> Left {
+        if self.mode.is_long() { self.execute::<true>(first) } else { self.execute::<false>(first) }
+    }
+
+    /// See [`Cpu::run_blocks`]; `LONG` is whether this is 64-bit code, which forms addresses of 64 bits.
+    #[allow(clippy::too_many_lines, reason = "one arm for each micro-operation")]
+    fn execute<const LONG: bool>(&mut self, first: Offset) -> Left {
         // SAFETY: blocks and records are what the decoder made, register offsets too. Throwing code away sets
         // `changed`, and the arena is reused only when a block is made, which ends the use of the old one.
         unsafe {
-            // The loop keeps nothing but the place of the micro-operation in variables: the CPU lies at a fixed
-            // address in the module.
+            // The loop keeps nothing but the place of the micro-operation in variables, and not even that across a
+            // call: the CPU lies at a fixed address in the module.
             let here = Self::place(self);
             let cpu = &mut *here;
-            let mut link_at: *const Offset = std::ptr::null();
             let mut target = cpu.rip;
+            let mut link_at: *mut Link;
             cpu.current = cpu.code.at(first);
             cpu.code.changed = false;
             loop {
@@ -101,992 +108,1032 @@ impl Cpu {
                 cpu.regs[PAGE_REGISTER] = target.wrapping_sub((*block).physical & PAGE_MASK);
                 cpu.budget -= i64::from((*block).instructions);
                 let mut u: *const Uop = Block::first(block);
-                target = loop {
-                    let uop = &*u;
-                    macro_rules! fail {
-                        ($fault:expr) => {
-                            return cpu.failed(uop, $fault)
-                        };
-                    }
-                    macro_rules! get {
-                        ($t:ty, $at:expr) => {
-                            (&raw mut (*here).regs).cast::<u8>().add(usize::from($at)).cast::<$t>().read()
-                        };
-                    }
-                    macro_rules! put {
-                        ($t:ty, $at:expr, $value:expr) => {{
-                            let value: $t = $value;
-                            Word::put(value, (&raw mut (*here).regs).cast::<u8>().add(usize::from($at)))
-                        }};
-                    }
-                    // Linear address of the memory operand.
-                    macro_rules! ea {
-                        () => {
-                            get!(u64, uop.base)
-                                .wrapping_add(get!(u64, uop.index) << uop.scale)
-                                .wrapping_add(i64::from(uop.disp) as u64)
-                                & cpu.address_mask
-                        };
-                    }
-                    macro_rules! load {
-                        ($t:ty, $linear:expr) => {{
-                            let linear: u64 = $linear;
-                            let entry = &*cpu.memory.entries.add((linear >> 12) as usize % 1024);
-                            if entry.read == linear.wrapping_add(<$t as Word>::BYTES - 1) & !PAGE_MASK {
-                                let at = (linear as usize).wrapping_add(entry.addend) as *const $t;
-                                at.read_unaligned()
-                            } else {
-                                match cpu.load_outside(uop, linear, <$t as Word>::BYTES as u32) {
-                                    Ok(value) => value as $t,
-                                    Err(fault) => fail!(fault),
+                (target, link_at) = 'run: loop {
+                    let (linear, bytes, write) = 'miss: {
+                        let uop = &*u;
+                        macro_rules! fail {
+                            ($fault:expr) => {
+                                return cpu.failed(u, $fault)
+                            };
+                        }
+                        macro_rules! get {
+                            ($t:ty, $at:expr) => {
+                                (&raw mut (*here).regs).cast::<u8>().add(usize::from($at)).cast::<$t>().read()
+                            };
+                        }
+                        macro_rules! put {
+                            ($t:ty, $at:expr, $value:expr) => {{
+                                let value: $t = $value;
+                                Word::put(value, (&raw mut (*here).regs).cast::<u8>().add(usize::from($at)))
+                            }};
+                        }
+                        macro_rules! imm {
+                            () => {
+                                i64::from(uop.imm)
+                            };
+                        }
+                        // Linear address of a memory operand without index.
+                        macro_rules! base {
+                            () => {
+                                if LONG {
+                                    get!(u64, uop.base).wrapping_add(i64::from(uop.disp) as u64)
+                                } else {
+                                    u64::from(get!(u32, uop.base).wrapping_add(uop.disp as u32))
                                 }
-                            }
-                        }};
-                    }
-                    macro_rules! store {
-                        ($t:ty, $linear:expr, $value:expr) => {{
-                            let linear: u64 = $linear;
-                            let value: $t = $value;
-                            let entry = &*cpu.memory.entries.add((linear >> 12) as usize % 1024);
-                            if entry.write == linear.wrapping_add(<$t as Word>::BYTES - 1) & !PAGE_MASK {
-                                let at = (linear as usize).wrapping_add(entry.addend) as *mut $t;
-                                at.write_unaligned(value);
-                            } else {
-                                match cpu.store_outside(uop, linear, value as u64, <$t as Word>::BYTES as u32)
-                                {
-                                    Ok(()) if !cpu.code.changed => {}
-                                    Ok(()) => return cpu.leave_after(u),
-                                    Err(fault) => fail!(fault),
+                            };
+                        }
+                        // Linear address of the memory operand.
+                        macro_rules! ea {
+                            () => {{
+                                let (index, scale) = (uop.index & Uop::INDEX, uop.index & Uop::SCALE);
+                                if LONG {
+                                    base!().wrapping_add(get!(u64, index) << scale)
+                                } else {
+                                    u64::from((base!() as u32).wrapping_add(get!(u32, index) << scale))
                                 }
-                            }
-                        }};
-                    }
-                    // A load and a store at one place: a fault is that of a write, and comes first.
-                    macro_rules! modify {
-                        ($t:ty, |$old:ident| $new:expr) => {{
-                            let linear: u64 = ea!();
-                            let entry = &*cpu.memory.entries.add((linear >> 12) as usize % 1024);
-                            if entry.write == linear.wrapping_add(<$t as Word>::BYTES - 1) & !PAGE_MASK {
-                                let at = (linear as usize).wrapping_add(entry.addend) as *mut $t;
+                            }};
+                        }
+                        // The TLB cannot serve an access.
+                        macro_rules! miss {
+                            ($t:ty, $linear:expr, $write:expr) => {
+                                break 'miss ($linear, <$t as Word>::BYTES as u32, $write)
+                            };
+                        }
+                        macro_rules! entry {
+                            ($linear:expr) => {
+                                &*cpu.memory.entries.add(($linear >> 12) as usize % 1024)
+                            };
+                        }
+                        macro_rules! load {
+                            ($t:ty, $linear:expr) => {{
+                                let linear: u64 = $linear;
+                                let entry = entry!(linear);
+                                if entry.read != linear.wrapping_add(<$t as Word>::BYTES - 1) & !PAGE_MASK {
+                                    miss!($t, linear, false)
+                                }
+                                ((linear as usize).wrapping_add(entry.addend) as *const $t).read_unaligned()
+                            }};
+                        }
+                        // Where to store.
+                        macro_rules! place {
+                            ($t:ty, $linear:expr) => {{
+                                let linear: u64 = $linear;
+                                let entry = entry!(linear);
+                                if entry.write != linear.wrapping_add(<$t as Word>::BYTES - 1) & !PAGE_MASK {
+                                    miss!($t, linear, true)
+                                }
+                                (linear as usize).wrapping_add(entry.addend) as *mut $t
+                            }};
+                        }
+                        // Makes sure that the stack can be pushed to after a load from `linear`: if both pages have one entry
+                        // of the TLB, it can serve only one of them.
+                        macro_rules! load_before_push {
+                            ($t:ty) => {{
+                                let linear = ea!();
+                                let top = u64::from(get!($t, RSP).wrapping_sub(<$t as Word>::BYTES as $t));
+                                if (linear ^ top) >> 12 != 0 && (linear ^ top) >> 12 & 1023 == 0 {
+                                    break 'miss (linear, 0, false);
+                                }
+                                load!($t, linear)
+                            }};
+                        }
+                        macro_rules! store {
+                            ($t:ty, $linear:expr, $value:expr) => {{
+                                let at = place!($t, $linear);
+                                at.write_unaligned($value)
+                            }};
+                        }
+                        // A load and a store at one place: a fault is that of a write, and comes first.
+                        macro_rules! modify {
+                            ($t:ty, |$old:ident| $new:expr) => {{
+                                let at = place!($t, ea!());
                                 let $old: $t = at.read_unaligned();
-                                at.write_unaligned($new);
-                            } else {
-                                let $old = match cpu.load_to_modify(uop, linear, <$t as Word>::BYTES as u32) {
-                                    Ok(value) => value as $t,
-                                    Err(fault) => fail!(fault),
-                                };
-                                let new: $t = $new;
-                                match cpu.store_outside(uop, linear, new as u64, <$t as Word>::BYTES as u32) {
-                                    Ok(()) if !cpu.code.changed => {}
-                                    Ok(()) => return cpu.leave_after(u),
-                                    Err(fault) => fail!(fault),
+                                at.write_unaligned($new)
+                            }};
+                        }
+                        macro_rules! alu_rr {
+                            ($op:ident, $t:ty) => {{
+                                let (a, b) = (get!($t, uop.a).sign(), get!($t, uop.b).sign());
+                                put!($t, uop.a, cpu.alu::<$op, $t>(a, b) as $t)
+                            }};
+                        }
+                        macro_rules! alu_ri {
+                            ($op:ident, $t:ty) => {{
+                                let a = get!($t, uop.a).sign();
+                                put!($t, uop.a, cpu.alu::<$op, $t>(a, imm!()) as $t)
+                            }};
+                        }
+                        macro_rules! alu_rm {
+                            ($op:ident, $t:ty) => {{
+                                let b = load!($t, ea!()).sign();
+                                let a = get!($t, uop.a).sign();
+                                put!($t, uop.a, cpu.alu::<$op, $t>(a, b) as $t)
+                            }};
+                        }
+                        macro_rules! alu_mr {
+                            ($op:ident, $t:ty) => {{
+                                let b = get!($t, uop.a).sign();
+                                modify!($t, |old| cpu.alu::<$op, $t>(old.sign(), b) as $t)
+                            }};
+                        }
+                        macro_rules! alu_mi {
+                            ($op:ident, $t:ty) => {
+                                modify!($t, |old| cpu.alu::<$op, $t>(old.sign(), imm!()) as $t)
+                            };
+                        }
+                        macro_rules! cmp_rr {
+                            ($op:ident, $t:ty) => {{
+                                cpu.alu::<$op, $t>(get!($t, uop.a).sign(), get!($t, uop.b).sign());
+                            }};
+                        }
+                        macro_rules! cmp_ri {
+                            ($op:ident, $t:ty) => {{
+                                cpu.alu::<$op, $t>(get!($t, uop.a).sign(), imm!());
+                            }};
+                        }
+                        macro_rules! cmp_rm {
+                            ($op:ident, $t:ty) => {{
+                                let b = load!($t, ea!()).sign();
+                                cpu.alu::<$op, $t>(get!($t, uop.a).sign(), b);
+                            }};
+                        }
+                        macro_rules! cmp_mr {
+                            ($op:ident, $t:ty) => {{
+                                let a = load!($t, ea!()).sign();
+                                cpu.alu::<$op, $t>(a, get!($t, uop.a).sign());
+                            }};
+                        }
+                        macro_rules! cmp_mi {
+                            ($op:ident, $t:ty) => {{
+                                let a = load!($t, ea!()).sign();
+                                cpu.alu::<$op, $t>(a, imm!());
+                            }};
+                        }
+                        macro_rules! unary {
+                            ($flags:ident, $t:ty, $step:expr) => {{
+                                let a = get!($t, uop.a).sign();
+                                let result = <$t>::wrap(a.wrapping_add($step));
+                                cpu.$flags(a, result);
+                                put!($t, uop.a, result as $t)
+                            }};
+                        }
+                        macro_rules! unary_memory {
+                            ($flags:ident, $t:ty, $step:expr) => {
+                                modify!($t, |old| {
+                                    let result = <$t>::wrap(old.sign().wrapping_add($step));
+                                    cpu.$flags(old.sign(), result);
+                                    result as $t
+                                })
+                            };
+                        }
+                        macro_rules! shift {
+                            ($op:ident, $t:ty, $count:expr) => {{
+                                let a = get!($t, uop.a).sign();
+                                put!($t, uop.a, cpu.shift::<$op, $t>(a, $count) as $t)
+                            }};
+                        }
+                        macro_rules! imul {
+                            ($t:ty, $a:expr, $b:expr) => {{
+                                let (a, b) = ($a.sign(), $b.sign());
+                                put!($t, uop.a, cpu.multiply::<$t>(a, b) as $t)
+                            }};
+                        }
+                        macro_rules! push {
+                            ($t:ty, $value:expr) => {{
+                                let value: $t = $value;
+                                let top: $t = get!($t, RSP).wrapping_sub(<$t as Word>::BYTES as $t);
+                                place!($t, u64::from(top)).write_unaligned(value);
+                                put!($t, RSP, top)
+                            }};
+                        }
+                        macro_rules! pop {
+                            ($t:ty) => {
+                                load!($t, u64::from(get!($t, RSP)))
+                            };
+                        }
+                        macro_rules! return_address {
+                            () => {
+                                cpu.regs[PAGE_REGISTER]
+                                    .wrapping_add(u64::from((*u.add(1).cast::<Links>()).offset))
+                            };
+                        }
+                        // Returns to addresses that are none fail where they start.
+                        macro_rules! check_target {
+                            ($to:expr) => {
+                                if cpu.mode.is_long() && !is_canonical($to) {
+                                    fail!(Fault::GP0)
+                                }
+                            };
+                        }
+                        // To another block: by the link if that is enough, else by its address.
+                        macro_rules! go {
+                            ($link:ident, $links:ident, $to:expr) => {{
+                                let $links = u.add(1).cast::<Links>().cast_mut();
+                                let link = (*$links).$link;
+                                if link.is_sure() && cpu.budget > 0 {
+                                    let block: *const Block = cpu.code.at(link.offset());
+                                    cpu.current = block;
+                                    cpu.budget -= i64::from((*block).instructions);
+                                    u = Block::first(block);
+                                    continue 'run;
+                                }
+                                let to: u64 = $to & cpu.address_mask;
+                                break 'run (to, &raw mut (*$links).$link);
+                            }};
+                        }
+                        // A call: the return will be looked for here.
+                        macro_rules! call {
+                            ($t:ty) => {{
+                                let back = return_address!() as $t;
+                                push!($t, back);
+                                cpu.code.calls.push(u64::from(back), u.add(1).cast::<Links>().cast_mut());
+                            }};
+                        }
+                        // To an address that was computed.
+                        macro_rules! indirect {
+                            ($to:expr) => {
+                                break 'run ($to, &raw mut (*u.add(1).cast::<Links>().cast_mut()).taken)
+                            };
+                        }
+                        macro_rules! back {
+                            ($to:expr) => {
+                                break 'run ($to, cpu.code.calls.pop($to))
+                            };
+                        }
+                        macro_rules! jump {
+                            () => {
+                                go!(
+                                    taken,
+                                    links,
+                                    cpu.regs[PAGE_REGISTER].wrapping_add(i64::from((*links).target) as u64)
+                                )
+                            };
+                        }
+                        macro_rules! branch {
+                            ($taken:expr) => {
+                                if $taken { jump!() } else { go!(other, links, return_address!()) }
+                            };
+                        }
+                        macro_rules! operands {
+                            (rr, $t:ty) => {
+                                (get!($t, uop.a).sign(), get!($t, uop.b).sign())
+                            };
+                            (ri, $t:ty) => {
+                                (get!($t, uop.a).sign(), imm!())
+                            };
+                            (rm, $t:ty) => {{
+                                let b = load!($t, ea!()).sign();
+                                (get!($t, uop.a).sign(), b)
+                            }};
+                            (mi, $t:ty) => {
+                                (load!($t, ea!()).sign(), imm!())
+                            };
+                        }
+                        macro_rules! cmp_branch {
+                            ($form:ident, $t:ty, $a:ident, $b:ident, $r:ident, $taken:expr) => {{
+                                let ($a, $b) = operands!($form, $t);
+                                let $r = cpu.alu::<CMP, $t>($a, $b);
+                                let _ = $r;
+                                branch!($taken)
+                            }};
+                        }
+                        macro_rules! test_branch {
+                            ($form:ident, $t:ty, $r:ident, $taken:expr) => {{
+                                let (a, b) = operands!($form, $t);
+                                let $r = cpu.alu::<AND, $t>(a, b);
+                                branch!($taken)
+                            }};
+                        }
+                        match uop.op {
+                            Op::MovRr8 => put!(u8, uop.a, get!(u8, uop.b)),
+                            Op::MovRi8 => put!(u8, uop.a, uop.imm as u8),
+                            Op::Load8 => put!(u8, uop.a, load!(u8, ea!())),
+                            Op::Store8 => store!(u8, ea!(), get!(u8, uop.a)),
+                            Op::StoreI8 => store!(u8, ea!(), uop.imm as u8),
+                            Op::MovRr16 => put!(u16, uop.a, get!(u16, uop.b)),
+                            Op::MovRi16 => put!(u16, uop.a, uop.imm as u16),
+                            Op::Load16 => put!(u16, uop.a, load!(u16, ea!())),
+                            Op::Store16 => store!(u16, ea!(), get!(u16, uop.a)),
+                            Op::StoreI16 => store!(u16, ea!(), uop.imm as u16),
+                            Op::MovRr32 => put!(u32, uop.a, get!(u32, uop.b)),
+                            Op::MovRi32 => put!(u32, uop.a, uop.imm as u32),
+                            Op::Load32 => put!(u32, uop.a, load!(u32, ea!())),
+                            Op::Store32 => store!(u32, ea!(), get!(u32, uop.a)),
+                            Op::StoreI32 => store!(u32, ea!(), uop.imm as u32),
+                            Op::MovRr64 => put!(u64, uop.a, get!(u64, uop.b)),
+                            Op::MovRi64 => put!(u64, uop.a, uop.wide_immediate()),
+                            Op::Load64 => put!(u64, uop.a, load!(u64, ea!())),
+                            Op::Store64 => store!(u64, ea!(), get!(u64, uop.a)),
+                            Op::StoreI64 => store!(u64, ea!(), imm!() as u64),
+                            Op::LoadBase32 => put!(u32, uop.a, load!(u32, base!())),
+                            Op::LoadBase64 => put!(u64, uop.a, load!(u64, base!())),
+                            Op::StoreBase32 => store!(u32, base!(), get!(u32, uop.a)),
+                            Op::StoreBase64 => store!(u64, base!(), get!(u64, uop.a)),
+                            Op::ZxRr8 => put!(u32, uop.a, u32::from(get!(u8, uop.b))),
+                            Op::ZxLoad8 => put!(u32, uop.a, u32::from(load!(u8, ea!()))),
+                            Op::ZxRr16 => put!(u32, uop.a, u32::from(get!(u16, uop.b))),
+                            Op::ZxLoad16 => put!(u32, uop.a, u32::from(load!(u16, ea!()))),
+                            Op::SxRr8To32 => put!(u32, uop.a, get!(u8, uop.b).sign() as u32),
+                            Op::SxLoad8To32 => put!(u32, uop.a, load!(u8, ea!()).sign() as u32),
+                            Op::SxRr16To32 => put!(u32, uop.a, get!(u16, uop.b).sign() as u32),
+                            Op::SxLoad16To32 => put!(u32, uop.a, load!(u16, ea!()).sign() as u32),
+                            Op::SxRr8To64 => put!(u64, uop.a, get!(u8, uop.b).sign() as u64),
+                            Op::SxLoad8To64 => put!(u64, uop.a, load!(u8, ea!()).sign() as u64),
+                            Op::SxRr16To64 => put!(u64, uop.a, get!(u16, uop.b).sign() as u64),
+                            Op::SxLoad16To64 => put!(u64, uop.a, load!(u16, ea!()).sign() as u64),
+                            Op::SxRr32To64 => put!(u64, uop.a, get!(u32, uop.b).sign() as u64),
+                            Op::SxLoad32To64 => put!(u64, uop.a, load!(u32, ea!()).sign() as u64),
+                            Op::Lea32 => put!(u32, uop.a, ea!() as u32),
+                            Op::Lea64 => put!(u64, uop.a, ea!()),
+                            Op::AddRr8 => alu_rr!(ADD, u8),
+                            Op::AddRr16 => alu_rr!(ADD, u16),
+                            Op::AddRr32 => alu_rr!(ADD, u32),
+                            Op::AddRr64 => alu_rr!(ADD, u64),
+                            Op::AddRi8 => alu_ri!(ADD, u8),
+                            Op::AddRi16 => alu_ri!(ADD, u16),
+                            Op::AddRi32 => alu_ri!(ADD, u32),
+                            Op::AddRi64 => alu_ri!(ADD, u64),
+                            Op::AddRm8 => alu_rm!(ADD, u8),
+                            Op::AddRm16 => alu_rm!(ADD, u16),
+                            Op::AddRm32 => alu_rm!(ADD, u32),
+                            Op::AddRm64 => alu_rm!(ADD, u64),
+                            Op::AddMr8 => alu_mr!(ADD, u8),
+                            Op::AddMr16 => alu_mr!(ADD, u16),
+                            Op::AddMr32 => alu_mr!(ADD, u32),
+                            Op::AddMr64 => alu_mr!(ADD, u64),
+                            Op::AddMi8 => alu_mi!(ADD, u8),
+                            Op::AddMi16 => alu_mi!(ADD, u16),
+                            Op::AddMi32 => alu_mi!(ADD, u32),
+                            Op::AddMi64 => alu_mi!(ADD, u64),
+                            Op::OrRr8 => alu_rr!(OR, u8),
+                            Op::OrRr16 => alu_rr!(OR, u16),
+                            Op::OrRr32 => alu_rr!(OR, u32),
+                            Op::OrRr64 => alu_rr!(OR, u64),
+                            Op::OrRi8 => alu_ri!(OR, u8),
+                            Op::OrRi16 => alu_ri!(OR, u16),
+                            Op::OrRi32 => alu_ri!(OR, u32),
+                            Op::OrRi64 => alu_ri!(OR, u64),
+                            Op::OrRm8 => alu_rm!(OR, u8),
+                            Op::OrRm16 => alu_rm!(OR, u16),
+                            Op::OrRm32 => alu_rm!(OR, u32),
+                            Op::OrRm64 => alu_rm!(OR, u64),
+                            Op::OrMr8 => alu_mr!(OR, u8),
+                            Op::OrMr16 => alu_mr!(OR, u16),
+                            Op::OrMr32 => alu_mr!(OR, u32),
+                            Op::OrMr64 => alu_mr!(OR, u64),
+                            Op::OrMi8 => alu_mi!(OR, u8),
+                            Op::OrMi16 => alu_mi!(OR, u16),
+                            Op::OrMi32 => alu_mi!(OR, u32),
+                            Op::OrMi64 => alu_mi!(OR, u64),
+                            Op::AdcRr8 => alu_rr!(ADC, u8),
+                            Op::AdcRr16 => alu_rr!(ADC, u16),
+                            Op::AdcRr32 => alu_rr!(ADC, u32),
+                            Op::AdcRr64 => alu_rr!(ADC, u64),
+                            Op::AdcRi8 => alu_ri!(ADC, u8),
+                            Op::AdcRi16 => alu_ri!(ADC, u16),
+                            Op::AdcRi32 => alu_ri!(ADC, u32),
+                            Op::AdcRi64 => alu_ri!(ADC, u64),
+                            Op::AdcRm8 => alu_rm!(ADC, u8),
+                            Op::AdcRm16 => alu_rm!(ADC, u16),
+                            Op::AdcRm32 => alu_rm!(ADC, u32),
+                            Op::AdcRm64 => alu_rm!(ADC, u64),
+                            Op::AdcMr8 => alu_mr!(ADC, u8),
+                            Op::AdcMr16 => alu_mr!(ADC, u16),
+                            Op::AdcMr32 => alu_mr!(ADC, u32),
+                            Op::AdcMr64 => alu_mr!(ADC, u64),
+                            Op::AdcMi8 => alu_mi!(ADC, u8),
+                            Op::AdcMi16 => alu_mi!(ADC, u16),
+                            Op::AdcMi32 => alu_mi!(ADC, u32),
+                            Op::AdcMi64 => alu_mi!(ADC, u64),
+                            Op::SbbRr8 => alu_rr!(SBB, u8),
+                            Op::SbbRr16 => alu_rr!(SBB, u16),
+                            Op::SbbRr32 => alu_rr!(SBB, u32),
+                            Op::SbbRr64 => alu_rr!(SBB, u64),
+                            Op::SbbRi8 => alu_ri!(SBB, u8),
+                            Op::SbbRi16 => alu_ri!(SBB, u16),
+                            Op::SbbRi32 => alu_ri!(SBB, u32),
+                            Op::SbbRi64 => alu_ri!(SBB, u64),
+                            Op::SbbRm8 => alu_rm!(SBB, u8),
+                            Op::SbbRm16 => alu_rm!(SBB, u16),
+                            Op::SbbRm32 => alu_rm!(SBB, u32),
+                            Op::SbbRm64 => alu_rm!(SBB, u64),
+                            Op::SbbMr8 => alu_mr!(SBB, u8),
+                            Op::SbbMr16 => alu_mr!(SBB, u16),
+                            Op::SbbMr32 => alu_mr!(SBB, u32),
+                            Op::SbbMr64 => alu_mr!(SBB, u64),
+                            Op::SbbMi8 => alu_mi!(SBB, u8),
+                            Op::SbbMi16 => alu_mi!(SBB, u16),
+                            Op::SbbMi32 => alu_mi!(SBB, u32),
+                            Op::SbbMi64 => alu_mi!(SBB, u64),
+                            Op::AndRr8 => alu_rr!(AND, u8),
+                            Op::AndRr16 => alu_rr!(AND, u16),
+                            Op::AndRr32 => alu_rr!(AND, u32),
+                            Op::AndRr64 => alu_rr!(AND, u64),
+                            Op::AndRi8 => alu_ri!(AND, u8),
+                            Op::AndRi16 => alu_ri!(AND, u16),
+                            Op::AndRi32 => alu_ri!(AND, u32),
+                            Op::AndRi64 => alu_ri!(AND, u64),
+                            Op::AndRm8 => alu_rm!(AND, u8),
+                            Op::AndRm16 => alu_rm!(AND, u16),
+                            Op::AndRm32 => alu_rm!(AND, u32),
+                            Op::AndRm64 => alu_rm!(AND, u64),
+                            Op::AndMr8 => alu_mr!(AND, u8),
+                            Op::AndMr16 => alu_mr!(AND, u16),
+                            Op::AndMr32 => alu_mr!(AND, u32),
+                            Op::AndMr64 => alu_mr!(AND, u64),
+                            Op::AndMi8 => alu_mi!(AND, u8),
+                            Op::AndMi16 => alu_mi!(AND, u16),
+                            Op::AndMi32 => alu_mi!(AND, u32),
+                            Op::AndMi64 => alu_mi!(AND, u64),
+                            Op::SubRr8 => alu_rr!(SUB, u8),
+                            Op::SubRr16 => alu_rr!(SUB, u16),
+                            Op::SubRr32 => alu_rr!(SUB, u32),
+                            Op::SubRr64 => alu_rr!(SUB, u64),
+                            Op::SubRi8 => alu_ri!(SUB, u8),
+                            Op::SubRi16 => alu_ri!(SUB, u16),
+                            Op::SubRi32 => alu_ri!(SUB, u32),
+                            Op::SubRi64 => alu_ri!(SUB, u64),
+                            Op::SubRm8 => alu_rm!(SUB, u8),
+                            Op::SubRm16 => alu_rm!(SUB, u16),
+                            Op::SubRm32 => alu_rm!(SUB, u32),
+                            Op::SubRm64 => alu_rm!(SUB, u64),
+                            Op::SubMr8 => alu_mr!(SUB, u8),
+                            Op::SubMr16 => alu_mr!(SUB, u16),
+                            Op::SubMr32 => alu_mr!(SUB, u32),
+                            Op::SubMr64 => alu_mr!(SUB, u64),
+                            Op::SubMi8 => alu_mi!(SUB, u8),
+                            Op::SubMi16 => alu_mi!(SUB, u16),
+                            Op::SubMi32 => alu_mi!(SUB, u32),
+                            Op::SubMi64 => alu_mi!(SUB, u64),
+                            Op::XorRr8 => alu_rr!(XOR, u8),
+                            Op::XorRr16 => alu_rr!(XOR, u16),
+                            Op::XorRr32 => alu_rr!(XOR, u32),
+                            Op::XorRr64 => alu_rr!(XOR, u64),
+                            Op::XorRi8 => alu_ri!(XOR, u8),
+                            Op::XorRi16 => alu_ri!(XOR, u16),
+                            Op::XorRi32 => alu_ri!(XOR, u32),
+                            Op::XorRi64 => alu_ri!(XOR, u64),
+                            Op::XorRm8 => alu_rm!(XOR, u8),
+                            Op::XorRm16 => alu_rm!(XOR, u16),
+                            Op::XorRm32 => alu_rm!(XOR, u32),
+                            Op::XorRm64 => alu_rm!(XOR, u64),
+                            Op::XorMr8 => alu_mr!(XOR, u8),
+                            Op::XorMr16 => alu_mr!(XOR, u16),
+                            Op::XorMr32 => alu_mr!(XOR, u32),
+                            Op::XorMr64 => alu_mr!(XOR, u64),
+                            Op::XorMi8 => alu_mi!(XOR, u8),
+                            Op::XorMi16 => alu_mi!(XOR, u16),
+                            Op::XorMi32 => alu_mi!(XOR, u32),
+                            Op::XorMi64 => alu_mi!(XOR, u64),
+                            Op::CmpRr8 => cmp_rr!(CMP, u8),
+                            Op::CmpRr16 => cmp_rr!(CMP, u16),
+                            Op::CmpRr32 => cmp_rr!(CMP, u32),
+                            Op::CmpRr64 => cmp_rr!(CMP, u64),
+                            Op::CmpRi8 => cmp_ri!(CMP, u8),
+                            Op::CmpRi16 => cmp_ri!(CMP, u16),
+                            Op::CmpRi32 => cmp_ri!(CMP, u32),
+                            Op::CmpRi64 => cmp_ri!(CMP, u64),
+                            Op::CmpRm8 => cmp_rm!(CMP, u8),
+                            Op::CmpRm16 => cmp_rm!(CMP, u16),
+                            Op::CmpRm32 => cmp_rm!(CMP, u32),
+                            Op::CmpRm64 => cmp_rm!(CMP, u64),
+                            Op::CmpMr8 => cmp_mr!(CMP, u8),
+                            Op::CmpMr16 => cmp_mr!(CMP, u16),
+                            Op::CmpMr32 => cmp_mr!(CMP, u32),
+                            Op::CmpMr64 => cmp_mr!(CMP, u64),
+                            Op::CmpMi8 => cmp_mi!(CMP, u8),
+                            Op::CmpMi16 => cmp_mi!(CMP, u16),
+                            Op::CmpMi32 => cmp_mi!(CMP, u32),
+                            Op::CmpMi64 => cmp_mi!(CMP, u64),
+                            Op::TestRr8 => cmp_rr!(AND, u8),
+                            Op::TestRr16 => cmp_rr!(AND, u16),
+                            Op::TestRr32 => cmp_rr!(AND, u32),
+                            Op::TestRr64 => cmp_rr!(AND, u64),
+                            Op::TestRi8 => cmp_ri!(AND, u8),
+                            Op::TestRi16 => cmp_ri!(AND, u16),
+                            Op::TestRi32 => cmp_ri!(AND, u32),
+                            Op::TestRi64 => cmp_ri!(AND, u64),
+                            Op::TestMr8 => cmp_rm!(AND, u8),
+                            Op::TestMr16 => cmp_rm!(AND, u16),
+                            Op::TestMr32 => cmp_rm!(AND, u32),
+                            Op::TestMr64 => cmp_rm!(AND, u64),
+                            Op::TestMi8 => cmp_mi!(AND, u8),
+                            Op::TestMi16 => cmp_mi!(AND, u16),
+                            Op::TestMi32 => cmp_mi!(AND, u32),
+                            Op::TestMi64 => cmp_mi!(AND, u64),
+                            Op::Zero => {
+                                put!(u32, uop.a, 0u32);
+                                cpu.flags_logic(0);
+                            }
+                            Op::IncR32 => unary!(flags_increment, u32, 1),
+                            Op::DecR32 => unary!(flags_decrement, u32, -1),
+                            Op::IncM32 => unary_memory!(flags_increment, u32, 1),
+                            Op::DecM32 => unary_memory!(flags_decrement, u32, -1),
+                            Op::NegR32 => {
+                                let b = get!(u32, uop.a).sign();
+                                let r = cpu.alu::<SUB, u32>(0, b);
+                                put!(u32, uop.a, r as u32);
+                            }
+                            Op::NotR32 => put!(u32, uop.a, !get!(u32, uop.a)),
+                            Op::ShlRi32 => shift!(SHL, u32, uop.imm as u32),
+                            Op::ShlRc32 => {
+                                let count = u32::from(get!(u8, CL)) & (32 - 1);
+                                if count != 0 {
+                                    shift!(SHL, u32, count)
+                                } else {
+                                    put!(u32, uop.a, get!(u32, uop.a));
                                 }
                             }
-                        }};
-                    }
-                    macro_rules! alu_rr {
-                        ($op:ident, $t:ty) => {{
-                            let (a, b) = (get!($t, uop.a).sign(), get!($t, uop.b).sign());
-                            put!($t, uop.a, cpu.alu::<$op, $t>(a, b) as $t)
-                        }};
-                    }
-                    macro_rules! alu_ri {
-                        ($op:ident, $t:ty) => {{
-                            let a = get!($t, uop.a).sign();
-                            put!($t, uop.a, cpu.alu::<$op, $t>(a, uop.imm) as $t)
-                        }};
-                    }
-                    macro_rules! alu_rm {
-                        ($op:ident, $t:ty) => {{
-                            let b = load!($t, ea!()).sign();
-                            let a = get!($t, uop.a).sign();
-                            put!($t, uop.a, cpu.alu::<$op, $t>(a, b) as $t)
-                        }};
-                    }
-                    macro_rules! alu_mr {
-                        ($op:ident, $t:ty) => {{
-                            let b = get!($t, uop.a).sign();
-                            modify!($t, |old| cpu.alu::<$op, $t>(old.sign(), b) as $t)
-                        }};
-                    }
-                    macro_rules! alu_mi {
-                        ($op:ident, $t:ty) => {
-                            modify!($t, |old| cpu.alu::<$op, $t>(old.sign(), uop.imm) as $t)
-                        };
-                    }
-                    macro_rules! cmp_rr {
-                        ($op:ident, $t:ty) => {{
-                            cpu.alu::<$op, $t>(get!($t, uop.a).sign(), get!($t, uop.b).sign());
-                        }};
-                    }
-                    macro_rules! cmp_ri {
-                        ($op:ident, $t:ty) => {{
-                            cpu.alu::<$op, $t>(get!($t, uop.a).sign(), uop.imm);
-                        }};
-                    }
-                    macro_rules! cmp_rm {
-                        ($op:ident, $t:ty) => {{
-                            let b = load!($t, ea!()).sign();
-                            cpu.alu::<$op, $t>(get!($t, uop.a).sign(), b);
-                        }};
-                    }
-                    macro_rules! cmp_mr {
-                        ($op:ident, $t:ty) => {{
-                            let a = load!($t, ea!()).sign();
-                            cpu.alu::<$op, $t>(a, get!($t, uop.a).sign());
-                        }};
-                    }
-                    macro_rules! cmp_mi {
-                        ($op:ident, $t:ty) => {{
-                            let a = load!($t, ea!()).sign();
-                            cpu.alu::<$op, $t>(a, uop.imm);
-                        }};
-                    }
-                    macro_rules! unary {
-                        ($flags:ident, $t:ty, $step:expr) => {{
-                            let a = get!($t, uop.a).sign();
-                            let result = <$t>::wrap(a.wrapping_add($step));
-                            cpu.$flags(a, result);
-                            put!($t, uop.a, result as $t)
-                        }};
-                    }
-                    macro_rules! unary_memory {
-                        ($flags:ident, $t:ty, $step:expr) => {
-                            modify!($t, |old| {
-                                let result = <$t>::wrap(old.sign().wrapping_add($step));
-                                cpu.$flags(old.sign(), result);
-                                result as $t
-                            })
-                        };
-                    }
-                    macro_rules! shift {
-                        ($op:ident, $t:ty, $count:expr) => {{
-                            let a = get!($t, uop.a).sign();
-                            put!($t, uop.a, cpu.shift::<$op, $t>(a, $count) as $t)
-                        }};
-                    }
-                    macro_rules! imul {
-                        ($t:ty, $a:expr, $b:expr) => {{
-                            let (a, b) = ($a.sign(), $b.sign());
-                            put!($t, uop.a, cpu.multiply::<$t>(a, b) as $t)
-                        }};
-                    }
-                    macro_rules! push {
-                        ($t:ty, $value:expr, $changed:expr) => {{
-                            let value: $t = $value;
-                            let top: $t = get!($t, RSP).wrapping_sub(<$t as Word>::BYTES as $t);
-                            let linear = u64::from(top);
-                            let entry = &*cpu.memory.entries.add((linear >> 12) as usize % 1024);
-                            if entry.write == linear.wrapping_add(<$t as Word>::BYTES - 1) & !PAGE_MASK {
-                                let at = (linear as usize).wrapping_add(entry.addend) as *mut $t;
-                                at.write_unaligned(value);
-                                put!($t, RSP, top);
-                            } else {
-                                let stored =
-                                    cpu.push_outside(linear, value as u64, <$t as Word>::BYTES as u32);
-                                if let Err(fault) = stored {
+                            Op::ShrRi32 => shift!(SHR, u32, uop.imm as u32),
+                            Op::ShrRc32 => {
+                                let count = u32::from(get!(u8, CL)) & (32 - 1);
+                                if count != 0 {
+                                    shift!(SHR, u32, count)
+                                } else {
+                                    put!(u32, uop.a, get!(u32, uop.a));
+                                }
+                            }
+                            Op::SarRi32 => shift!(SAR, u32, uop.imm as u32),
+                            Op::SarRc32 => {
+                                let count = u32::from(get!(u8, CL)) & (32 - 1);
+                                if count != 0 {
+                                    shift!(SAR, u32, count)
+                                } else {
+                                    put!(u32, uop.a, get!(u32, uop.a));
+                                }
+                            }
+                            Op::ImulRr32 => imul!(u32, get!(u32, uop.a), get!(u32, uop.b)),
+                            Op::ImulRm32 => imul!(u32, get!(u32, uop.a), load!(u32, ea!())),
+                            Op::ImulRri32 => imul!(u32, get!(u32, uop.b), uop.imm as u32),
+                            Op::ImulRmi32 => imul!(u32, load!(u32, ea!()), uop.imm as u32),
+                            Op::IncR64 => unary!(flags_increment, u64, 1),
+                            Op::DecR64 => unary!(flags_decrement, u64, -1),
+                            Op::IncM64 => unary_memory!(flags_increment, u64, 1),
+                            Op::DecM64 => unary_memory!(flags_decrement, u64, -1),
+                            Op::NegR64 => {
+                                let b = get!(u64, uop.a).sign();
+                                let r = cpu.alu::<SUB, u64>(0, b);
+                                put!(u64, uop.a, r as u64);
+                            }
+                            Op::NotR64 => put!(u64, uop.a, !get!(u64, uop.a)),
+                            Op::ShlRi64 => shift!(SHL, u64, uop.imm as u32),
+                            Op::ShlRc64 => {
+                                let count = u32::from(get!(u8, CL)) & (64 - 1);
+                                if count != 0 {
+                                    shift!(SHL, u64, count)
+                                }
+                            }
+                            Op::ShrRi64 => shift!(SHR, u64, uop.imm as u32),
+                            Op::ShrRc64 => {
+                                let count = u32::from(get!(u8, CL)) & (64 - 1);
+                                if count != 0 {
+                                    shift!(SHR, u64, count)
+                                }
+                            }
+                            Op::SarRi64 => shift!(SAR, u64, uop.imm as u32),
+                            Op::SarRc64 => {
+                                let count = u32::from(get!(u8, CL)) & (64 - 1);
+                                if count != 0 {
+                                    shift!(SAR, u64, count)
+                                }
+                            }
+                            Op::ImulRr64 => imul!(u64, get!(u64, uop.a), get!(u64, uop.b)),
+                            Op::ImulRm64 => imul!(u64, get!(u64, uop.a), load!(u64, ea!())),
+                            Op::ImulRri64 => imul!(u64, get!(u64, uop.b), imm!() as u64),
+                            Op::ImulRmi64 => imul!(u64, load!(u64, ea!()), imm!() as u64),
+                            Op::RolRi32 => {
+                                let value = get!(u32, uop.a).rotate_left(uop.imm as u32);
+                                put!(u32, uop.a, value);
+                                let carry = value as u32 & 1;
+                                cpu.flags_rotate(carry | ((value >> 31) as u32 ^ carry) << 11);
+                            }
+                            Op::RorRi32 => {
+                                let value = get!(u32, uop.a).rotate_right(uop.imm as u32);
+                                put!(u32, uop.a, value);
+                                let (carry, next) = ((value >> 31) as u32, (value >> 30) as u32 & 1);
+                                cpu.flags_rotate(carry | (carry ^ next) << 11);
+                            }
+                            Op::Bswap32 => put!(u32, uop.a, get!(u32, uop.a).swap_bytes()),
+                            Op::XchgRr32 => {
+                                let (a, b) = (get!(u32, uop.a), get!(u32, uop.b));
+                                put!(u32, uop.a, b);
+                                put!(u32, uop.b, a)
+                            }
+                            Op::RolRi64 => {
+                                let value = get!(u64, uop.a).rotate_left(uop.imm as u32);
+                                put!(u64, uop.a, value);
+                                let carry = value as u32 & 1;
+                                cpu.flags_rotate(carry | ((value >> 63) as u32 ^ carry) << 11);
+                            }
+                            Op::RorRi64 => {
+                                let value = get!(u64, uop.a).rotate_right(uop.imm as u32);
+                                put!(u64, uop.a, value);
+                                let (carry, next) = ((value >> 63) as u32, (value >> 62) as u32 & 1);
+                                cpu.flags_rotate(carry | (carry ^ next) << 11);
+                            }
+                            Op::Bswap64 => put!(u64, uop.a, get!(u64, uop.a).swap_bytes()),
+                            Op::XchgRr64 => {
+                                let (a, b) = (get!(u64, uop.a), get!(u64, uop.b));
+                                put!(u64, uop.a, b);
+                                put!(u64, uop.b, a)
+                            }
+                            Op::ShldRri32 => {
+                                let old = get!(u32, uop.a);
+                                let count = uop.imm as u32;
+                                let result = old << count | get!(u32, uop.b) >> (32 - count);
+                                put!(u32, uop.a, result);
+                                let carry = (old >> (32 - count)) & 1;
+                                cpu.flags_result(result.sign(), carry | ((result ^ old) >> 31) << 11);
+                            }
+                            Op::ShrdRri32 => {
+                                let old = get!(u32, uop.a);
+                                let count = uop.imm as u32;
+                                let result = old >> count | get!(u32, uop.b) << (32 - count);
+                                put!(u32, uop.a, result);
+                                let carry = (old >> (count - 1)) & 1;
+                                cpu.flags_result(
+                                    result.sign(),
+                                    carry | ((result >> 31 ^ result >> 30) & 1) << 11,
+                                );
+                            }
+                            Op::MulR32 => {
+                                let product = u64::from(get!(u32, uop.a)) * u64::from(get!(u32, RAX));
+                                put!(u32, RAX, product as u32);
+                                put!(u32, RDX, (product >> 32) as u32);
+                                cpu.flags_rotate(if product >> 32 != 0 { CARRY_AND_OVERFLOW } else { 0 });
+                            }
+                            Op::MulR64 => {
+                                let product = u128::from(get!(u64, uop.a)) * u128::from(get!(u64, RAX));
+                                put!(u64, RAX, product as u64);
+                                put!(u64, RDX, (product >> 64) as u64);
+                                cpu.flags_rotate(if product >> 64 != 0 { CARRY_AND_OVERFLOW } else { 0 });
+                            }
+                            Op::Cwde => put!(u32, RAX, get!(u16, RAX).sign() as u32),
+                            Op::Cdqe => put!(u64, RAX, get!(u32, RAX).sign() as u64),
+                            Op::Cdq => put!(u32, RDX, (get!(u32, RAX).sign() >> 63) as u32),
+                            Op::Cqo => put!(u64, RDX, (get!(u64, RAX).sign() >> 63) as u64),
+                            Op::Setcc => put!(u8, uop.a, u8::from(cpu.lazy.condition(uop.b))),
+                            Op::CmovRr32 => {
+                                let value = if cpu.lazy.condition(uop.base) {
+                                    get!(u32, uop.b)
+                                } else {
+                                    get!(u32, uop.a)
+                                };
+                                put!(u32, uop.a, value);
+                            }
+                            Op::CmovRm32 => {
+                                let value = load!(u32, ea!());
+                                let value = if cpu.lazy.condition(uop.b) { value } else { get!(u32, uop.a) };
+                                put!(u32, uop.a, value);
+                            }
+                            Op::PushR32 => push!(u32, get!(u32, uop.a)),
+                            Op::PushI32 => push!(u32, uop.imm as u32),
+                            Op::PushM32 => {
+                                let value = load_before_push!(u32);
+                                push!(u32, value)
+                            }
+                            Op::PopR32 => {
+                                let value = pop!(u32);
+                                put!(u32, RSP, get!(u32, RSP).wrapping_add(4));
+                                put!(u32, uop.a, value);
+                            }
+                            Op::Leave32 => {
+                                let frame = get!(u32, RBP);
+                                let value = load!(u32, u64::from(frame));
+                                put!(u32, RSP, frame.wrapping_add(4));
+                                put!(u32, RBP, value);
+                            }
+                            Op::CmovRr64 => {
+                                let value = if cpu.lazy.condition(uop.base) {
+                                    get!(u64, uop.b)
+                                } else {
+                                    get!(u64, uop.a)
+                                };
+                                put!(u64, uop.a, value);
+                            }
+                            Op::CmovRm64 => {
+                                let value = load!(u64, ea!());
+                                let value = if cpu.lazy.condition(uop.b) { value } else { get!(u64, uop.a) };
+                                put!(u64, uop.a, value);
+                            }
+                            Op::PushR64 => push!(u64, get!(u64, uop.a)),
+                            Op::PushI64 => push!(u64, imm!() as u64),
+                            Op::PushM64 => {
+                                let value = load_before_push!(u64);
+                                push!(u64, value)
+                            }
+                            Op::PopR64 => {
+                                let value = pop!(u64);
+                                put!(u64, RSP, get!(u64, RSP).wrapping_add(8));
+                                put!(u64, uop.a, value);
+                            }
+                            Op::Leave64 => {
+                                let frame = get!(u64, RBP);
+                                let value = load!(u64, u64::from(frame));
+                                put!(u64, RSP, frame.wrapping_add(8));
+                                put!(u64, RBP, value);
+                            }
+                            Op::Nop => {}
+                            Op::Jmp => jump!(),
+                            Op::Jo => branch!(cpu.lazy.condition(0)),
+                            Op::Jno => branch!(cpu.lazy.condition(1)),
+                            Op::Jb => branch!(cpu.lazy.condition(2)),
+                            Op::Jae => branch!(cpu.lazy.condition(3)),
+                            Op::Je => branch!(cpu.lazy.condition(4)),
+                            Op::Jne => branch!(cpu.lazy.condition(5)),
+                            Op::Jbe => branch!(cpu.lazy.condition(6)),
+                            Op::Ja => branch!(cpu.lazy.condition(7)),
+                            Op::Js => branch!(cpu.lazy.condition(8)),
+                            Op::Jns => branch!(cpu.lazy.condition(9)),
+                            Op::Jp => branch!(cpu.lazy.condition(10)),
+                            Op::Jnp => branch!(cpu.lazy.condition(11)),
+                            Op::Jl => branch!(cpu.lazy.condition(12)),
+                            Op::Jge => branch!(cpu.lazy.condition(13)),
+                            Op::Jle => branch!(cpu.lazy.condition(14)),
+                            Op::Jg => branch!(cpu.lazy.condition(15)),
+                            Op::CmpRr8Je => cmp_branch!(rr, u8, a, b, r, a == b),
+                            Op::CmpRr8Jne => cmp_branch!(rr, u8, a, b, r, a != b),
+                            Op::CmpRr8Jb => cmp_branch!(rr, u8, a, b, r, (a as u64) < b as u64),
+                            Op::CmpRr8Jae => cmp_branch!(rr, u8, a, b, r, a as u64 >= b as u64),
+                            Op::CmpRr8Jbe => cmp_branch!(rr, u8, a, b, r, a as u64 <= b as u64),
+                            Op::CmpRr8Ja => cmp_branch!(rr, u8, a, b, r, a as u64 > b as u64),
+                            Op::CmpRr8Jl => cmp_branch!(rr, u8, a, b, r, a < b),
+                            Op::CmpRr8Jge => cmp_branch!(rr, u8, a, b, r, a >= b),
+                            Op::CmpRr8Jle => cmp_branch!(rr, u8, a, b, r, a <= b),
+                            Op::CmpRr8Jg => cmp_branch!(rr, u8, a, b, r, a > b),
+                            Op::CmpRr8Js => cmp_branch!(rr, u8, a, b, r, r < 0),
+                            Op::CmpRr8Jns => cmp_branch!(rr, u8, a, b, r, r >= 0),
+                            Op::CmpRr32Je => cmp_branch!(rr, u32, a, b, r, a == b),
+                            Op::CmpRr32Jne => cmp_branch!(rr, u32, a, b, r, a != b),
+                            Op::CmpRr32Jb => cmp_branch!(rr, u32, a, b, r, (a as u64) < b as u64),
+                            Op::CmpRr32Jae => cmp_branch!(rr, u32, a, b, r, a as u64 >= b as u64),
+                            Op::CmpRr32Jbe => cmp_branch!(rr, u32, a, b, r, a as u64 <= b as u64),
+                            Op::CmpRr32Ja => cmp_branch!(rr, u32, a, b, r, a as u64 > b as u64),
+                            Op::CmpRr32Jl => cmp_branch!(rr, u32, a, b, r, a < b),
+                            Op::CmpRr32Jge => cmp_branch!(rr, u32, a, b, r, a >= b),
+                            Op::CmpRr32Jle => cmp_branch!(rr, u32, a, b, r, a <= b),
+                            Op::CmpRr32Jg => cmp_branch!(rr, u32, a, b, r, a > b),
+                            Op::CmpRr32Js => cmp_branch!(rr, u32, a, b, r, r < 0),
+                            Op::CmpRr32Jns => cmp_branch!(rr, u32, a, b, r, r >= 0),
+                            Op::CmpRr64Je => cmp_branch!(rr, u64, a, b, r, a == b),
+                            Op::CmpRr64Jne => cmp_branch!(rr, u64, a, b, r, a != b),
+                            Op::CmpRr64Jb => cmp_branch!(rr, u64, a, b, r, (a as u64) < b as u64),
+                            Op::CmpRr64Jae => cmp_branch!(rr, u64, a, b, r, a as u64 >= b as u64),
+                            Op::CmpRr64Jbe => cmp_branch!(rr, u64, a, b, r, a as u64 <= b as u64),
+                            Op::CmpRr64Ja => cmp_branch!(rr, u64, a, b, r, a as u64 > b as u64),
+                            Op::CmpRr64Jl => cmp_branch!(rr, u64, a, b, r, a < b),
+                            Op::CmpRr64Jge => cmp_branch!(rr, u64, a, b, r, a >= b),
+                            Op::CmpRr64Jle => cmp_branch!(rr, u64, a, b, r, a <= b),
+                            Op::CmpRr64Jg => cmp_branch!(rr, u64, a, b, r, a > b),
+                            Op::CmpRr64Js => cmp_branch!(rr, u64, a, b, r, r < 0),
+                            Op::CmpRr64Jns => cmp_branch!(rr, u64, a, b, r, r >= 0),
+                            Op::CmpRi8Je => cmp_branch!(ri, u8, a, b, r, a == b),
+                            Op::CmpRi8Jne => cmp_branch!(ri, u8, a, b, r, a != b),
+                            Op::CmpRi8Jb => cmp_branch!(ri, u8, a, b, r, (a as u64) < b as u64),
+                            Op::CmpRi8Jae => cmp_branch!(ri, u8, a, b, r, a as u64 >= b as u64),
+                            Op::CmpRi8Jbe => cmp_branch!(ri, u8, a, b, r, a as u64 <= b as u64),
+                            Op::CmpRi8Ja => cmp_branch!(ri, u8, a, b, r, a as u64 > b as u64),
+                            Op::CmpRi8Jl => cmp_branch!(ri, u8, a, b, r, a < b),
+                            Op::CmpRi8Jge => cmp_branch!(ri, u8, a, b, r, a >= b),
+                            Op::CmpRi8Jle => cmp_branch!(ri, u8, a, b, r, a <= b),
+                            Op::CmpRi8Jg => cmp_branch!(ri, u8, a, b, r, a > b),
+                            Op::CmpRi8Js => cmp_branch!(ri, u8, a, b, r, r < 0),
+                            Op::CmpRi8Jns => cmp_branch!(ri, u8, a, b, r, r >= 0),
+                            Op::CmpRi32Je => cmp_branch!(ri, u32, a, b, r, a == b),
+                            Op::CmpRi32Jne => cmp_branch!(ri, u32, a, b, r, a != b),
+                            Op::CmpRi32Jb => cmp_branch!(ri, u32, a, b, r, (a as u64) < b as u64),
+                            Op::CmpRi32Jae => cmp_branch!(ri, u32, a, b, r, a as u64 >= b as u64),
+                            Op::CmpRi32Jbe => cmp_branch!(ri, u32, a, b, r, a as u64 <= b as u64),
+                            Op::CmpRi32Ja => cmp_branch!(ri, u32, a, b, r, a as u64 > b as u64),
+                            Op::CmpRi32Jl => cmp_branch!(ri, u32, a, b, r, a < b),
+                            Op::CmpRi32Jge => cmp_branch!(ri, u32, a, b, r, a >= b),
+                            Op::CmpRi32Jle => cmp_branch!(ri, u32, a, b, r, a <= b),
+                            Op::CmpRi32Jg => cmp_branch!(ri, u32, a, b, r, a > b),
+                            Op::CmpRi32Js => cmp_branch!(ri, u32, a, b, r, r < 0),
+                            Op::CmpRi32Jns => cmp_branch!(ri, u32, a, b, r, r >= 0),
+                            Op::CmpRi64Je => cmp_branch!(ri, u64, a, b, r, a == b),
+                            Op::CmpRi64Jne => cmp_branch!(ri, u64, a, b, r, a != b),
+                            Op::CmpRi64Jb => cmp_branch!(ri, u64, a, b, r, (a as u64) < b as u64),
+                            Op::CmpRi64Jae => cmp_branch!(ri, u64, a, b, r, a as u64 >= b as u64),
+                            Op::CmpRi64Jbe => cmp_branch!(ri, u64, a, b, r, a as u64 <= b as u64),
+                            Op::CmpRi64Ja => cmp_branch!(ri, u64, a, b, r, a as u64 > b as u64),
+                            Op::CmpRi64Jl => cmp_branch!(ri, u64, a, b, r, a < b),
+                            Op::CmpRi64Jge => cmp_branch!(ri, u64, a, b, r, a >= b),
+                            Op::CmpRi64Jle => cmp_branch!(ri, u64, a, b, r, a <= b),
+                            Op::CmpRi64Jg => cmp_branch!(ri, u64, a, b, r, a > b),
+                            Op::CmpRi64Js => cmp_branch!(ri, u64, a, b, r, r < 0),
+                            Op::CmpRi64Jns => cmp_branch!(ri, u64, a, b, r, r >= 0),
+                            Op::CmpRm32Je => cmp_branch!(rm, u32, a, b, r, a == b),
+                            Op::CmpRm32Jne => cmp_branch!(rm, u32, a, b, r, a != b),
+                            Op::CmpRm32Jb => cmp_branch!(rm, u32, a, b, r, (a as u64) < b as u64),
+                            Op::CmpRm32Jae => cmp_branch!(rm, u32, a, b, r, a as u64 >= b as u64),
+                            Op::CmpRm32Jbe => cmp_branch!(rm, u32, a, b, r, a as u64 <= b as u64),
+                            Op::CmpRm32Ja => cmp_branch!(rm, u32, a, b, r, a as u64 > b as u64),
+                            Op::CmpRm32Jl => cmp_branch!(rm, u32, a, b, r, a < b),
+                            Op::CmpRm32Jge => cmp_branch!(rm, u32, a, b, r, a >= b),
+                            Op::CmpRm32Jle => cmp_branch!(rm, u32, a, b, r, a <= b),
+                            Op::CmpRm32Jg => cmp_branch!(rm, u32, a, b, r, a > b),
+                            Op::CmpRm32Js => cmp_branch!(rm, u32, a, b, r, r < 0),
+                            Op::CmpRm32Jns => cmp_branch!(rm, u32, a, b, r, r >= 0),
+                            Op::CmpMi8Je => cmp_branch!(mi, u8, a, b, r, a == b),
+                            Op::CmpMi8Jne => cmp_branch!(mi, u8, a, b, r, a != b),
+                            Op::CmpMi8Jb => cmp_branch!(mi, u8, a, b, r, (a as u64) < b as u64),
+                            Op::CmpMi8Jae => cmp_branch!(mi, u8, a, b, r, a as u64 >= b as u64),
+                            Op::CmpMi8Jbe => cmp_branch!(mi, u8, a, b, r, a as u64 <= b as u64),
+                            Op::CmpMi8Ja => cmp_branch!(mi, u8, a, b, r, a as u64 > b as u64),
+                            Op::CmpMi8Jl => cmp_branch!(mi, u8, a, b, r, a < b),
+                            Op::CmpMi8Jge => cmp_branch!(mi, u8, a, b, r, a >= b),
+                            Op::CmpMi8Jle => cmp_branch!(mi, u8, a, b, r, a <= b),
+                            Op::CmpMi8Jg => cmp_branch!(mi, u8, a, b, r, a > b),
+                            Op::CmpMi8Js => cmp_branch!(mi, u8, a, b, r, r < 0),
+                            Op::CmpMi8Jns => cmp_branch!(mi, u8, a, b, r, r >= 0),
+                            Op::CmpMi32Je => cmp_branch!(mi, u32, a, b, r, a == b),
+                            Op::CmpMi32Jne => cmp_branch!(mi, u32, a, b, r, a != b),
+                            Op::CmpMi32Jb => cmp_branch!(mi, u32, a, b, r, (a as u64) < b as u64),
+                            Op::CmpMi32Jae => cmp_branch!(mi, u32, a, b, r, a as u64 >= b as u64),
+                            Op::CmpMi32Jbe => cmp_branch!(mi, u32, a, b, r, a as u64 <= b as u64),
+                            Op::CmpMi32Ja => cmp_branch!(mi, u32, a, b, r, a as u64 > b as u64),
+                            Op::CmpMi32Jl => cmp_branch!(mi, u32, a, b, r, a < b),
+                            Op::CmpMi32Jge => cmp_branch!(mi, u32, a, b, r, a >= b),
+                            Op::CmpMi32Jle => cmp_branch!(mi, u32, a, b, r, a <= b),
+                            Op::CmpMi32Jg => cmp_branch!(mi, u32, a, b, r, a > b),
+                            Op::CmpMi32Js => cmp_branch!(mi, u32, a, b, r, r < 0),
+                            Op::CmpMi32Jns => cmp_branch!(mi, u32, a, b, r, r >= 0),
+                            Op::TestRr8Je => test_branch!(rr, u8, r, r == 0),
+                            Op::TestRr8Jne => test_branch!(rr, u8, r, r != 0),
+                            Op::TestRr8Js => test_branch!(rr, u8, r, r < 0),
+                            Op::TestRr8Jns => test_branch!(rr, u8, r, r >= 0),
+                            Op::TestRr8Jle => test_branch!(rr, u8, r, r <= 0),
+                            Op::TestRr8Jg => test_branch!(rr, u8, r, r > 0),
+                            Op::TestRr32Je => test_branch!(rr, u32, r, r == 0),
+                            Op::TestRr32Jne => test_branch!(rr, u32, r, r != 0),
+                            Op::TestRr32Js => test_branch!(rr, u32, r, r < 0),
+                            Op::TestRr32Jns => test_branch!(rr, u32, r, r >= 0),
+                            Op::TestRr32Jle => test_branch!(rr, u32, r, r <= 0),
+                            Op::TestRr32Jg => test_branch!(rr, u32, r, r > 0),
+                            Op::TestRr64Je => test_branch!(rr, u64, r, r == 0),
+                            Op::TestRr64Jne => test_branch!(rr, u64, r, r != 0),
+                            Op::TestRr64Js => test_branch!(rr, u64, r, r < 0),
+                            Op::TestRr64Jns => test_branch!(rr, u64, r, r >= 0),
+                            Op::TestRr64Jle => test_branch!(rr, u64, r, r <= 0),
+                            Op::TestRr64Jg => test_branch!(rr, u64, r, r > 0),
+                            Op::TestRi8Je => test_branch!(ri, u8, r, r == 0),
+                            Op::TestRi8Jne => test_branch!(ri, u8, r, r != 0),
+                            Op::TestRi8Js => test_branch!(ri, u8, r, r < 0),
+                            Op::TestRi8Jns => test_branch!(ri, u8, r, r >= 0),
+                            Op::TestRi8Jle => test_branch!(ri, u8, r, r <= 0),
+                            Op::TestRi8Jg => test_branch!(ri, u8, r, r > 0),
+                            Op::TestRi32Je => test_branch!(ri, u32, r, r == 0),
+                            Op::TestRi32Jne => test_branch!(ri, u32, r, r != 0),
+                            Op::TestRi32Js => test_branch!(ri, u32, r, r < 0),
+                            Op::TestRi32Jns => test_branch!(ri, u32, r, r >= 0),
+                            Op::TestRi32Jle => test_branch!(ri, u32, r, r <= 0),
+                            Op::TestRi32Jg => test_branch!(ri, u32, r, r > 0),
+                            Op::TestRi64Je => test_branch!(ri, u64, r, r == 0),
+                            Op::TestRi64Jne => test_branch!(ri, u64, r, r != 0),
+                            Op::TestRi64Js => test_branch!(ri, u64, r, r < 0),
+                            Op::TestRi64Jns => test_branch!(ri, u64, r, r >= 0),
+                            Op::TestRi64Jle => test_branch!(ri, u64, r, r <= 0),
+                            Op::TestRi64Jg => test_branch!(ri, u64, r, r > 0),
+                            Op::TestMi8Je => test_branch!(mi, u8, r, r == 0),
+                            Op::TestMi8Jne => test_branch!(mi, u8, r, r != 0),
+                            Op::TestMi8Js => test_branch!(mi, u8, r, r < 0),
+                            Op::TestMi8Jns => test_branch!(mi, u8, r, r >= 0),
+                            Op::Call32 => {
+                                call!(u32);
+                                jump!()
+                            }
+                            Op::CallR32 => {
+                                let to = u64::from(get!(u32, uop.a));
+                                check_target!(to);
+                                call!(u32);
+                                indirect!(to)
+                            }
+                            Op::CallM32 => {
+                                let to = u64::from(load_before_push!(u32));
+                                check_target!(to);
+                                call!(u32);
+                                indirect!(to)
+                            }
+                            Op::Ret32 => {
+                                let to = u64::from(pop!(u32));
+                                check_target!(to);
+                                put!(u32, RSP, get!(u32, RSP).wrapping_add(4));
+                                back!(to)
+                            }
+                            Op::RetI32 => {
+                                let to = u64::from(pop!(u32));
+                                check_target!(to);
+                                put!(u32, RSP, get!(u32, RSP).wrapping_add(4).wrapping_add(uop.imm as u32));
+                                back!(to)
+                            }
+                            Op::JmpR32 => {
+                                let to = u64::from(get!(u32, uop.a));
+                                check_target!(to);
+                                indirect!(to)
+                            }
+                            Op::JmpM32 => {
+                                let to = u64::from(load!(u32, ea!()));
+                                check_target!(to);
+                                indirect!(to)
+                            }
+                            Op::Call64 => {
+                                call!(u64);
+                                jump!()
+                            }
+                            Op::CallR64 => {
+                                let to = u64::from(get!(u64, uop.a));
+                                check_target!(to);
+                                call!(u64);
+                                indirect!(to)
+                            }
+                            Op::CallM64 => {
+                                let to = u64::from(load_before_push!(u64));
+                                check_target!(to);
+                                call!(u64);
+                                indirect!(to)
+                            }
+                            Op::Ret64 => {
+                                let to = u64::from(pop!(u64));
+                                check_target!(to);
+                                put!(u64, RSP, get!(u64, RSP).wrapping_add(8));
+                                back!(to)
+                            }
+                            Op::RetI64 => {
+                                let to = u64::from(pop!(u64));
+                                check_target!(to);
+                                put!(u64, RSP, get!(u64, RSP).wrapping_add(8).wrapping_add(imm!() as u64));
+                                back!(to)
+                            }
+                            Op::JmpR64 => {
+                                let to = u64::from(get!(u64, uop.a));
+                                check_target!(to);
+                                indirect!(to)
+                            }
+                            Op::JmpM64 => {
+                                let to = u64::from(load!(u64, ea!()));
+                                check_target!(to);
+                                indirect!(to)
+                            }
+                            Op::General | Op::GeneralEnd => {
+                                let general = &*cpu.code.at::<General>(uop.imm as u32);
+                                let start = cpu.regs[PAGE_REGISTER].wrapping_add(u64::from(uop.offset));
+                                cpu.rip = start.wrapping_add(u64::from(uop.a)) & cpu.address_mask;
+                                cpu.uop = u;
+                                let result = (general.handler)(cpu, &general.insn);
+                                u = cpu.uop;
+                                if let Err(fault) = result {
+                                    if fault == Fault::Halt {
+                                        return Left::Failed(fault);
+                                    }
                                     fail!(fault)
                                 }
-                                put!($t, RSP, top);
+                                if (*u).op == Op::GeneralEnd {
+                                    if (*u).b != 0 {
+                                        break 'run (cpu.rip, std::ptr::null_mut());
+                                    }
+                                    return Left::Check;
+                                }
                                 if cpu.code.changed {
-                                    $changed
+                                    return cpu.leave_after(u);
                                 }
                             }
-                        }};
+                            Op::End => {
+                                let links = u.cast::<Links>().cast_mut();
+                                break 'run (
+                                    cpu.regs[PAGE_REGISTER].wrapping_add(u64::from((*links).offset))
+                                        & cpu.address_mask,
+                                    &raw mut (*links).taken,
+                                );
+                            }
+                            Op::Links => return Left::Check,
+                        }
+                        u = u.add(1);
+                        continue 'run;
+                    };
+                    match cpu.outside(u, linear, bytes, write) {
+                        Some(next) => u = next.as_ptr(),
+                        None => return cpu.take_left(),
                     }
-                    macro_rules! pop {
-                        ($t:ty) => {
-                            load!($t, u64::from(get!($t, RSP)))
-                        };
-                    }
-                    macro_rules! return_address {
-                        () => {
-                            cpu.regs[PAGE_REGISTER]
-                                .wrapping_add(u64::from((*u.add(1).cast::<Links>()).offset))
-                        };
-                    }
-                    // Returns to addresses that are none fail where they start.
-                    macro_rules! check_target {
-                        ($to:expr) => {
-                            if cpu.mode.is_long() && !is_canonical($to) {
-                                fail!(Fault::GP0)
-                            }
-                        };
-                    }
-                    // To another block: by the link if it was taken before, else by its address.
-                    macro_rules! go {
-                        ($link:ident, $links:ident, $to:expr) => {{
-                            let $links = u.add(1).cast::<Links>();
-                            let link = (*$links).$link;
-                            if link != 0 && cpu.budget > 0 {
-                                let block: *const Block = cpu.code.at(link);
-                                cpu.current = block;
-                                cpu.budget -= i64::from((*block).instructions);
-                                u = Block::first(block);
-                                continue;
-                            }
-                            let to: u64 = $to & cpu.address_mask;
-                            if (to ^ cpu.regs[PAGE_REGISTER]) & !PAGE_MASK == 0 {
-                                link_at = &raw const (*$links).$link;
-                            }
-                            break to;
-                        }};
-                    }
-                    macro_rules! jump {
-                        () => {
-                            go!(
-                                taken,
-                                links,
-                                cpu.regs[PAGE_REGISTER].wrapping_add(i64::from((*links).target) as u64)
-                            )
-                        };
-                    }
-                    macro_rules! branch {
-                        ($taken:expr) => {
-                            if $taken { jump!() } else { go!(other, links, return_address!()) }
-                        };
-                    }
-                    macro_rules! operands {
-                        (rr, $t:ty) => {
-                            (get!($t, uop.a).sign(), get!($t, uop.b).sign())
-                        };
-                        (ri, $t:ty) => {
-                            (get!($t, uop.a).sign(), uop.imm)
-                        };
-                        (rm, $t:ty) => {{
-                            let b = load!($t, ea!()).sign();
-                            (get!($t, uop.a).sign(), b)
-                        }};
-                        (mi, $t:ty) => {
-                            (load!($t, ea!()).sign(), uop.imm)
-                        };
-                    }
-                    macro_rules! cmp_branch {
-                        ($form:ident, $t:ty, $a:ident, $b:ident, $r:ident, $taken:expr) => {{
-                            let ($a, $b) = operands!($form, $t);
-                            let $r = cpu.alu::<CMP, $t>($a, $b);
-                            let _ = $r;
-                            branch!($taken)
-                        }};
-                    }
-                    macro_rules! test_branch {
-                        ($form:ident, $t:ty, $r:ident, $taken:expr) => {{
-                            let (a, b) = operands!($form, $t);
-                            let $r = cpu.alu::<AND, $t>(a, b);
-                            branch!($taken)
-                        }};
-                    }
-                    match uop.op {
-                        Op::MovRr8 => put!(u8, uop.a, get!(u8, uop.b)),
-                        Op::MovRi8 => put!(u8, uop.a, uop.imm as u8),
-                        Op::Load8 => put!(u8, uop.a, load!(u8, ea!())),
-                        Op::Store8 => store!(u8, ea!(), get!(u8, uop.a)),
-                        Op::StoreI8 => store!(u8, ea!(), uop.imm as u8),
-                        Op::MovRr16 => put!(u16, uop.a, get!(u16, uop.b)),
-                        Op::MovRi16 => put!(u16, uop.a, uop.imm as u16),
-                        Op::Load16 => put!(u16, uop.a, load!(u16, ea!())),
-                        Op::Store16 => store!(u16, ea!(), get!(u16, uop.a)),
-                        Op::StoreI16 => store!(u16, ea!(), uop.imm as u16),
-                        Op::MovRr32 => put!(u32, uop.a, get!(u32, uop.b)),
-                        Op::MovRi32 => put!(u32, uop.a, uop.imm as u32),
-                        Op::Load32 => put!(u32, uop.a, load!(u32, ea!())),
-                        Op::Store32 => store!(u32, ea!(), get!(u32, uop.a)),
-                        Op::StoreI32 => store!(u32, ea!(), uop.imm as u32),
-                        Op::MovRr64 => put!(u64, uop.a, get!(u64, uop.b)),
-                        Op::MovRi64 => put!(u64, uop.a, uop.imm as u64),
-                        Op::Load64 => put!(u64, uop.a, load!(u64, ea!())),
-                        Op::Store64 => store!(u64, ea!(), get!(u64, uop.a)),
-                        Op::StoreI64 => store!(u64, ea!(), uop.imm as u64),
-                        Op::ZxRr8 => put!(u32, uop.a, u32::from(get!(u8, uop.b))),
-                        Op::ZxLoad8 => put!(u32, uop.a, u32::from(load!(u8, ea!()))),
-                        Op::ZxRr16 => put!(u32, uop.a, u32::from(get!(u16, uop.b))),
-                        Op::ZxLoad16 => put!(u32, uop.a, u32::from(load!(u16, ea!()))),
-                        Op::SxRr8To32 => put!(u32, uop.a, get!(u8, uop.b).sign() as u32),
-                        Op::SxLoad8To32 => put!(u32, uop.a, load!(u8, ea!()).sign() as u32),
-                        Op::SxRr16To32 => put!(u32, uop.a, get!(u16, uop.b).sign() as u32),
-                        Op::SxLoad16To32 => put!(u32, uop.a, load!(u16, ea!()).sign() as u32),
-                        Op::SxRr8To64 => put!(u64, uop.a, get!(u8, uop.b).sign() as u64),
-                        Op::SxLoad8To64 => put!(u64, uop.a, load!(u8, ea!()).sign() as u64),
-                        Op::SxRr16To64 => put!(u64, uop.a, get!(u16, uop.b).sign() as u64),
-                        Op::SxLoad16To64 => put!(u64, uop.a, load!(u16, ea!()).sign() as u64),
-                        Op::SxRr32To64 => put!(u64, uop.a, get!(u32, uop.b).sign() as u64),
-                        Op::SxLoad32To64 => put!(u64, uop.a, load!(u32, ea!()).sign() as u64),
-                        Op::Lea32 => put!(u32, uop.a, ea!() as u32),
-                        Op::Lea64 => put!(u64, uop.a, ea!()),
-                        Op::AddRr8 => alu_rr!(ADD, u8),
-                        Op::AddRr16 => alu_rr!(ADD, u16),
-                        Op::AddRr32 => alu_rr!(ADD, u32),
-                        Op::AddRr64 => alu_rr!(ADD, u64),
-                        Op::AddRi8 => alu_ri!(ADD, u8),
-                        Op::AddRi16 => alu_ri!(ADD, u16),
-                        Op::AddRi32 => alu_ri!(ADD, u32),
-                        Op::AddRi64 => alu_ri!(ADD, u64),
-                        Op::AddRm8 => alu_rm!(ADD, u8),
-                        Op::AddRm16 => alu_rm!(ADD, u16),
-                        Op::AddRm32 => alu_rm!(ADD, u32),
-                        Op::AddRm64 => alu_rm!(ADD, u64),
-                        Op::AddMr8 => alu_mr!(ADD, u8),
-                        Op::AddMr16 => alu_mr!(ADD, u16),
-                        Op::AddMr32 => alu_mr!(ADD, u32),
-                        Op::AddMr64 => alu_mr!(ADD, u64),
-                        Op::AddMi8 => alu_mi!(ADD, u8),
-                        Op::AddMi16 => alu_mi!(ADD, u16),
-                        Op::AddMi32 => alu_mi!(ADD, u32),
-                        Op::AddMi64 => alu_mi!(ADD, u64),
-                        Op::OrRr8 => alu_rr!(OR, u8),
-                        Op::OrRr16 => alu_rr!(OR, u16),
-                        Op::OrRr32 => alu_rr!(OR, u32),
-                        Op::OrRr64 => alu_rr!(OR, u64),
-                        Op::OrRi8 => alu_ri!(OR, u8),
-                        Op::OrRi16 => alu_ri!(OR, u16),
-                        Op::OrRi32 => alu_ri!(OR, u32),
-                        Op::OrRi64 => alu_ri!(OR, u64),
-                        Op::OrRm8 => alu_rm!(OR, u8),
-                        Op::OrRm16 => alu_rm!(OR, u16),
-                        Op::OrRm32 => alu_rm!(OR, u32),
-                        Op::OrRm64 => alu_rm!(OR, u64),
-                        Op::OrMr8 => alu_mr!(OR, u8),
-                        Op::OrMr16 => alu_mr!(OR, u16),
-                        Op::OrMr32 => alu_mr!(OR, u32),
-                        Op::OrMr64 => alu_mr!(OR, u64),
-                        Op::OrMi8 => alu_mi!(OR, u8),
-                        Op::OrMi16 => alu_mi!(OR, u16),
-                        Op::OrMi32 => alu_mi!(OR, u32),
-                        Op::OrMi64 => alu_mi!(OR, u64),
-                        Op::AdcRr8 => alu_rr!(ADC, u8),
-                        Op::AdcRr16 => alu_rr!(ADC, u16),
-                        Op::AdcRr32 => alu_rr!(ADC, u32),
-                        Op::AdcRr64 => alu_rr!(ADC, u64),
-                        Op::AdcRi8 => alu_ri!(ADC, u8),
-                        Op::AdcRi16 => alu_ri!(ADC, u16),
-                        Op::AdcRi32 => alu_ri!(ADC, u32),
-                        Op::AdcRi64 => alu_ri!(ADC, u64),
-                        Op::AdcRm8 => alu_rm!(ADC, u8),
-                        Op::AdcRm16 => alu_rm!(ADC, u16),
-                        Op::AdcRm32 => alu_rm!(ADC, u32),
-                        Op::AdcRm64 => alu_rm!(ADC, u64),
-                        Op::AdcMr8 => alu_mr!(ADC, u8),
-                        Op::AdcMr16 => alu_mr!(ADC, u16),
-                        Op::AdcMr32 => alu_mr!(ADC, u32),
-                        Op::AdcMr64 => alu_mr!(ADC, u64),
-                        Op::AdcMi8 => alu_mi!(ADC, u8),
-                        Op::AdcMi16 => alu_mi!(ADC, u16),
-                        Op::AdcMi32 => alu_mi!(ADC, u32),
-                        Op::AdcMi64 => alu_mi!(ADC, u64),
-                        Op::SbbRr8 => alu_rr!(SBB, u8),
-                        Op::SbbRr16 => alu_rr!(SBB, u16),
-                        Op::SbbRr32 => alu_rr!(SBB, u32),
-                        Op::SbbRr64 => alu_rr!(SBB, u64),
-                        Op::SbbRi8 => alu_ri!(SBB, u8),
-                        Op::SbbRi16 => alu_ri!(SBB, u16),
-                        Op::SbbRi32 => alu_ri!(SBB, u32),
-                        Op::SbbRi64 => alu_ri!(SBB, u64),
-                        Op::SbbRm8 => alu_rm!(SBB, u8),
-                        Op::SbbRm16 => alu_rm!(SBB, u16),
-                        Op::SbbRm32 => alu_rm!(SBB, u32),
-                        Op::SbbRm64 => alu_rm!(SBB, u64),
-                        Op::SbbMr8 => alu_mr!(SBB, u8),
-                        Op::SbbMr16 => alu_mr!(SBB, u16),
-                        Op::SbbMr32 => alu_mr!(SBB, u32),
-                        Op::SbbMr64 => alu_mr!(SBB, u64),
-                        Op::SbbMi8 => alu_mi!(SBB, u8),
-                        Op::SbbMi16 => alu_mi!(SBB, u16),
-                        Op::SbbMi32 => alu_mi!(SBB, u32),
-                        Op::SbbMi64 => alu_mi!(SBB, u64),
-                        Op::AndRr8 => alu_rr!(AND, u8),
-                        Op::AndRr16 => alu_rr!(AND, u16),
-                        Op::AndRr32 => alu_rr!(AND, u32),
-                        Op::AndRr64 => alu_rr!(AND, u64),
-                        Op::AndRi8 => alu_ri!(AND, u8),
-                        Op::AndRi16 => alu_ri!(AND, u16),
-                        Op::AndRi32 => alu_ri!(AND, u32),
-                        Op::AndRi64 => alu_ri!(AND, u64),
-                        Op::AndRm8 => alu_rm!(AND, u8),
-                        Op::AndRm16 => alu_rm!(AND, u16),
-                        Op::AndRm32 => alu_rm!(AND, u32),
-                        Op::AndRm64 => alu_rm!(AND, u64),
-                        Op::AndMr8 => alu_mr!(AND, u8),
-                        Op::AndMr16 => alu_mr!(AND, u16),
-                        Op::AndMr32 => alu_mr!(AND, u32),
-                        Op::AndMr64 => alu_mr!(AND, u64),
-                        Op::AndMi8 => alu_mi!(AND, u8),
-                        Op::AndMi16 => alu_mi!(AND, u16),
-                        Op::AndMi32 => alu_mi!(AND, u32),
-                        Op::AndMi64 => alu_mi!(AND, u64),
-                        Op::SubRr8 => alu_rr!(SUB, u8),
-                        Op::SubRr16 => alu_rr!(SUB, u16),
-                        Op::SubRr32 => alu_rr!(SUB, u32),
-                        Op::SubRr64 => alu_rr!(SUB, u64),
-                        Op::SubRi8 => alu_ri!(SUB, u8),
-                        Op::SubRi16 => alu_ri!(SUB, u16),
-                        Op::SubRi32 => alu_ri!(SUB, u32),
-                        Op::SubRi64 => alu_ri!(SUB, u64),
-                        Op::SubRm8 => alu_rm!(SUB, u8),
-                        Op::SubRm16 => alu_rm!(SUB, u16),
-                        Op::SubRm32 => alu_rm!(SUB, u32),
-                        Op::SubRm64 => alu_rm!(SUB, u64),
-                        Op::SubMr8 => alu_mr!(SUB, u8),
-                        Op::SubMr16 => alu_mr!(SUB, u16),
-                        Op::SubMr32 => alu_mr!(SUB, u32),
-                        Op::SubMr64 => alu_mr!(SUB, u64),
-                        Op::SubMi8 => alu_mi!(SUB, u8),
-                        Op::SubMi16 => alu_mi!(SUB, u16),
-                        Op::SubMi32 => alu_mi!(SUB, u32),
-                        Op::SubMi64 => alu_mi!(SUB, u64),
-                        Op::XorRr8 => alu_rr!(XOR, u8),
-                        Op::XorRr16 => alu_rr!(XOR, u16),
-                        Op::XorRr32 => alu_rr!(XOR, u32),
-                        Op::XorRr64 => alu_rr!(XOR, u64),
-                        Op::XorRi8 => alu_ri!(XOR, u8),
-                        Op::XorRi16 => alu_ri!(XOR, u16),
-                        Op::XorRi32 => alu_ri!(XOR, u32),
-                        Op::XorRi64 => alu_ri!(XOR, u64),
-                        Op::XorRm8 => alu_rm!(XOR, u8),
-                        Op::XorRm16 => alu_rm!(XOR, u16),
-                        Op::XorRm32 => alu_rm!(XOR, u32),
-                        Op::XorRm64 => alu_rm!(XOR, u64),
-                        Op::XorMr8 => alu_mr!(XOR, u8),
-                        Op::XorMr16 => alu_mr!(XOR, u16),
-                        Op::XorMr32 => alu_mr!(XOR, u32),
-                        Op::XorMr64 => alu_mr!(XOR, u64),
-                        Op::XorMi8 => alu_mi!(XOR, u8),
-                        Op::XorMi16 => alu_mi!(XOR, u16),
-                        Op::XorMi32 => alu_mi!(XOR, u32),
-                        Op::XorMi64 => alu_mi!(XOR, u64),
-                        Op::CmpRr8 => cmp_rr!(CMP, u8),
-                        Op::CmpRr16 => cmp_rr!(CMP, u16),
-                        Op::CmpRr32 => cmp_rr!(CMP, u32),
-                        Op::CmpRr64 => cmp_rr!(CMP, u64),
-                        Op::CmpRi8 => cmp_ri!(CMP, u8),
-                        Op::CmpRi16 => cmp_ri!(CMP, u16),
-                        Op::CmpRi32 => cmp_ri!(CMP, u32),
-                        Op::CmpRi64 => cmp_ri!(CMP, u64),
-                        Op::CmpRm8 => cmp_rm!(CMP, u8),
-                        Op::CmpRm16 => cmp_rm!(CMP, u16),
-                        Op::CmpRm32 => cmp_rm!(CMP, u32),
-                        Op::CmpRm64 => cmp_rm!(CMP, u64),
-                        Op::CmpMr8 => cmp_mr!(CMP, u8),
-                        Op::CmpMr16 => cmp_mr!(CMP, u16),
-                        Op::CmpMr32 => cmp_mr!(CMP, u32),
-                        Op::CmpMr64 => cmp_mr!(CMP, u64),
-                        Op::CmpMi8 => cmp_mi!(CMP, u8),
-                        Op::CmpMi16 => cmp_mi!(CMP, u16),
-                        Op::CmpMi32 => cmp_mi!(CMP, u32),
-                        Op::CmpMi64 => cmp_mi!(CMP, u64),
-                        Op::TestRr8 => cmp_rr!(AND, u8),
-                        Op::TestRr16 => cmp_rr!(AND, u16),
-                        Op::TestRr32 => cmp_rr!(AND, u32),
-                        Op::TestRr64 => cmp_rr!(AND, u64),
-                        Op::TestRi8 => cmp_ri!(AND, u8),
-                        Op::TestRi16 => cmp_ri!(AND, u16),
-                        Op::TestRi32 => cmp_ri!(AND, u32),
-                        Op::TestRi64 => cmp_ri!(AND, u64),
-                        Op::TestMr8 => cmp_rm!(AND, u8),
-                        Op::TestMr16 => cmp_rm!(AND, u16),
-                        Op::TestMr32 => cmp_rm!(AND, u32),
-                        Op::TestMr64 => cmp_rm!(AND, u64),
-                        Op::TestMi8 => cmp_mi!(AND, u8),
-                        Op::TestMi16 => cmp_mi!(AND, u16),
-                        Op::TestMi32 => cmp_mi!(AND, u32),
-                        Op::TestMi64 => cmp_mi!(AND, u64),
-                        Op::Zero => {
-                            put!(u32, uop.a, 0u32);
-                            cpu.flags_logic(0);
-                        }
-                        Op::IncR32 => unary!(flags_increment, u32, 1),
-                        Op::DecR32 => unary!(flags_decrement, u32, -1),
-                        Op::IncM32 => unary_memory!(flags_increment, u32, 1),
-                        Op::DecM32 => unary_memory!(flags_decrement, u32, -1),
-                        Op::NegR32 => {
-                            let b = get!(u32, uop.a).sign();
-                            let r = cpu.alu::<SUB, u32>(0, b);
-                            put!(u32, uop.a, r as u32);
-                        }
-                        Op::NotR32 => put!(u32, uop.a, !get!(u32, uop.a)),
-                        Op::ShlRi32 => shift!(SHL, u32, uop.imm as u32),
-                        Op::ShlRc32 => {
-                            let count = u32::from(get!(u8, CL)) & (32 - 1);
-                            if count != 0 {
-                                shift!(SHL, u32, count)
-                            } else {
-                                put!(u32, uop.a, get!(u32, uop.a));
-                            }
-                        }
-                        Op::ShrRi32 => shift!(SHR, u32, uop.imm as u32),
-                        Op::ShrRc32 => {
-                            let count = u32::from(get!(u8, CL)) & (32 - 1);
-                            if count != 0 {
-                                shift!(SHR, u32, count)
-                            } else {
-                                put!(u32, uop.a, get!(u32, uop.a));
-                            }
-                        }
-                        Op::SarRi32 => shift!(SAR, u32, uop.imm as u32),
-                        Op::SarRc32 => {
-                            let count = u32::from(get!(u8, CL)) & (32 - 1);
-                            if count != 0 {
-                                shift!(SAR, u32, count)
-                            } else {
-                                put!(u32, uop.a, get!(u32, uop.a));
-                            }
-                        }
-                        Op::ImulRr32 => imul!(u32, get!(u32, uop.a), get!(u32, uop.b)),
-                        Op::ImulRm32 => imul!(u32, get!(u32, uop.a), load!(u32, ea!())),
-                        Op::ImulRri32 => imul!(u32, get!(u32, uop.b), uop.imm as u32),
-                        Op::ImulRmi32 => imul!(u32, load!(u32, ea!()), uop.imm as u32),
-                        Op::IncR64 => unary!(flags_increment, u64, 1),
-                        Op::DecR64 => unary!(flags_decrement, u64, -1),
-                        Op::IncM64 => unary_memory!(flags_increment, u64, 1),
-                        Op::DecM64 => unary_memory!(flags_decrement, u64, -1),
-                        Op::NegR64 => {
-                            let b = get!(u64, uop.a).sign();
-                            let r = cpu.alu::<SUB, u64>(0, b);
-                            put!(u64, uop.a, r as u64);
-                        }
-                        Op::NotR64 => put!(u64, uop.a, !get!(u64, uop.a)),
-                        Op::ShlRi64 => shift!(SHL, u64, uop.imm as u32),
-                        Op::ShlRc64 => {
-                            let count = u32::from(get!(u8, CL)) & (64 - 1);
-                            if count != 0 {
-                                shift!(SHL, u64, count)
-                            }
-                        }
-                        Op::ShrRi64 => shift!(SHR, u64, uop.imm as u32),
-                        Op::ShrRc64 => {
-                            let count = u32::from(get!(u8, CL)) & (64 - 1);
-                            if count != 0 {
-                                shift!(SHR, u64, count)
-                            }
-                        }
-                        Op::SarRi64 => shift!(SAR, u64, uop.imm as u32),
-                        Op::SarRc64 => {
-                            let count = u32::from(get!(u8, CL)) & (64 - 1);
-                            if count != 0 {
-                                shift!(SAR, u64, count)
-                            }
-                        }
-                        Op::ImulRr64 => imul!(u64, get!(u64, uop.a), get!(u64, uop.b)),
-                        Op::ImulRm64 => imul!(u64, get!(u64, uop.a), load!(u64, ea!())),
-                        Op::ImulRri64 => imul!(u64, get!(u64, uop.b), uop.imm as u64),
-                        Op::ImulRmi64 => imul!(u64, load!(u64, ea!()), uop.imm as u64),
-                        Op::RolRi32 => {
-                            let value = get!(u32, uop.a).rotate_left(uop.imm as u32);
-                            put!(u32, uop.a, value);
-                            let carry = value as u32 & 1;
-                            cpu.flags_rotate(carry | ((value >> 31) as u32 ^ carry) << 11);
-                        }
-                        Op::RorRi32 => {
-                            let value = get!(u32, uop.a).rotate_right(uop.imm as u32);
-                            put!(u32, uop.a, value);
-                            let (carry, next) = ((value >> 31) as u32, (value >> 30) as u32 & 1);
-                            cpu.flags_rotate(carry | (carry ^ next) << 11);
-                        }
-                        Op::Bswap32 => put!(u32, uop.a, get!(u32, uop.a).swap_bytes()),
-                        Op::XchgRr32 => {
-                            let (a, b) = (get!(u32, uop.a), get!(u32, uop.b));
-                            put!(u32, uop.a, b);
-                            put!(u32, uop.b, a)
-                        }
-                        Op::RolRi64 => {
-                            let value = get!(u64, uop.a).rotate_left(uop.imm as u32);
-                            put!(u64, uop.a, value);
-                            let carry = value as u32 & 1;
-                            cpu.flags_rotate(carry | ((value >> 63) as u32 ^ carry) << 11);
-                        }
-                        Op::RorRi64 => {
-                            let value = get!(u64, uop.a).rotate_right(uop.imm as u32);
-                            put!(u64, uop.a, value);
-                            let (carry, next) = ((value >> 63) as u32, (value >> 62) as u32 & 1);
-                            cpu.flags_rotate(carry | (carry ^ next) << 11);
-                        }
-                        Op::Bswap64 => put!(u64, uop.a, get!(u64, uop.a).swap_bytes()),
-                        Op::XchgRr64 => {
-                            let (a, b) = (get!(u64, uop.a), get!(u64, uop.b));
-                            put!(u64, uop.a, b);
-                            put!(u64, uop.b, a)
-                        }
-                        Op::ShldRri32 => {
-                            let old = get!(u32, uop.a);
-                            let count = uop.imm as u32;
-                            let result = old << count | get!(u32, uop.b) >> (32 - count);
-                            put!(u32, uop.a, result);
-                            let carry = (old >> (32 - count)) & 1;
-                            cpu.flags_result(result.sign(), carry | ((result ^ old) >> 31) << 11);
-                        }
-                        Op::ShrdRri32 => {
-                            let old = get!(u32, uop.a);
-                            let count = uop.imm as u32;
-                            let result = old >> count | get!(u32, uop.b) << (32 - count);
-                            put!(u32, uop.a, result);
-                            let carry = (old >> (count - 1)) & 1;
-                            cpu.flags_result(
-                                result.sign(),
-                                carry | ((result >> 31 ^ result >> 30) & 1) << 11,
-                            );
-                        }
-                        Op::MulR32 => {
-                            let product = u64::from(get!(u32, uop.a)) * u64::from(get!(u32, RAX));
-                            put!(u32, RAX, product as u32);
-                            put!(u32, RDX, (product >> 32) as u32);
-                            cpu.flags_rotate(if product >> 32 != 0 { CARRY_AND_OVERFLOW } else { 0 });
-                        }
-                        Op::MulR64 => {
-                            let product = u128::from(get!(u64, uop.a)) * u128::from(get!(u64, RAX));
-                            put!(u64, RAX, product as u64);
-                            put!(u64, RDX, (product >> 64) as u64);
-                            cpu.flags_rotate(if product >> 64 != 0 { CARRY_AND_OVERFLOW } else { 0 });
-                        }
-                        Op::Cwde => put!(u32, RAX, get!(u16, RAX).sign() as u32),
-                        Op::Cdqe => put!(u64, RAX, get!(u32, RAX).sign() as u64),
-                        Op::Cdq => put!(u32, RDX, (get!(u32, RAX).sign() >> 63) as u32),
-                        Op::Cqo => put!(u64, RDX, (get!(u64, RAX).sign() >> 63) as u64),
-                        Op::Setcc => put!(u8, uop.a, u8::from(cpu.lazy.condition(uop.c))),
-                        Op::CmovRr32 => {
-                            let value =
-                                if cpu.lazy.condition(uop.c) { get!(u32, uop.b) } else { get!(u32, uop.a) };
-                            put!(u32, uop.a, value);
-                        }
-                        Op::CmovRm32 => {
-                            let value = load!(u32, ea!());
-                            let value = if cpu.lazy.condition(uop.c) { value } else { get!(u32, uop.a) };
-                            put!(u32, uop.a, value);
-                        }
-                        Op::PushR32 => {
-                            push!(u32, get!(u32, uop.a), return cpu.leave_after(u))
-                        }
-                        Op::PushI32 => {
-                            push!(u32, uop.imm as u32, return cpu.leave_after(u))
-                        }
-                        Op::PushM32 => {
-                            let value = load!(u32, ea!());
-                            push!(u32, value, return cpu.leave_after(u))
-                        }
-                        Op::PopR32 => {
-                            let value = pop!(u32);
-                            put!(u32, RSP, get!(u32, RSP).wrapping_add(4));
-                            put!(u32, uop.a, value);
-                        }
-                        Op::Leave32 => {
-                            let frame = get!(u32, RBP);
-                            let value = load!(u32, u64::from(frame));
-                            put!(u32, RSP, frame.wrapping_add(4));
-                            put!(u32, RBP, value);
-                        }
-                        Op::CmovRr64 => {
-                            let value =
-                                if cpu.lazy.condition(uop.c) { get!(u64, uop.b) } else { get!(u64, uop.a) };
-                            put!(u64, uop.a, value);
-                        }
-                        Op::CmovRm64 => {
-                            let value = load!(u64, ea!());
-                            let value = if cpu.lazy.condition(uop.c) { value } else { get!(u64, uop.a) };
-                            put!(u64, uop.a, value);
-                        }
-                        Op::PushR64 => {
-                            push!(u64, get!(u64, uop.a), return cpu.leave_after(u))
-                        }
-                        Op::PushI64 => {
-                            push!(u64, uop.imm as u64, return cpu.leave_after(u))
-                        }
-                        Op::PushM64 => {
-                            let value = load!(u64, ea!());
-                            push!(u64, value, return cpu.leave_after(u))
-                        }
-                        Op::PopR64 => {
-                            let value = pop!(u64);
-                            put!(u64, RSP, get!(u64, RSP).wrapping_add(8));
-                            put!(u64, uop.a, value);
-                        }
-                        Op::Leave64 => {
-                            let frame = get!(u64, RBP);
-                            let value = load!(u64, u64::from(frame));
-                            put!(u64, RSP, frame.wrapping_add(8));
-                            put!(u64, RBP, value);
-                        }
-                        Op::Nop => {}
-                        Op::Jmp => jump!(),
-                        Op::Jo => branch!(cpu.lazy.condition(0)),
-                        Op::Jno => branch!(cpu.lazy.condition(1)),
-                        Op::Jb => branch!(cpu.lazy.condition(2)),
-                        Op::Jae => branch!(cpu.lazy.condition(3)),
-                        Op::Je => branch!(cpu.lazy.condition(4)),
-                        Op::Jne => branch!(cpu.lazy.condition(5)),
-                        Op::Jbe => branch!(cpu.lazy.condition(6)),
-                        Op::Ja => branch!(cpu.lazy.condition(7)),
-                        Op::Js => branch!(cpu.lazy.condition(8)),
-                        Op::Jns => branch!(cpu.lazy.condition(9)),
-                        Op::Jp => branch!(cpu.lazy.condition(10)),
-                        Op::Jnp => branch!(cpu.lazy.condition(11)),
-                        Op::Jl => branch!(cpu.lazy.condition(12)),
-                        Op::Jge => branch!(cpu.lazy.condition(13)),
-                        Op::Jle => branch!(cpu.lazy.condition(14)),
-                        Op::Jg => branch!(cpu.lazy.condition(15)),
-                        Op::CmpRr8Je => cmp_branch!(rr, u8, a, b, r, a == b),
-                        Op::CmpRr8Jne => cmp_branch!(rr, u8, a, b, r, a != b),
-                        Op::CmpRr8Jb => cmp_branch!(rr, u8, a, b, r, (a as u64) < b as u64),
-                        Op::CmpRr8Jae => cmp_branch!(rr, u8, a, b, r, a as u64 >= b as u64),
-                        Op::CmpRr8Jbe => cmp_branch!(rr, u8, a, b, r, a as u64 <= b as u64),
-                        Op::CmpRr8Ja => cmp_branch!(rr, u8, a, b, r, a as u64 > b as u64),
-                        Op::CmpRr8Jl => cmp_branch!(rr, u8, a, b, r, a < b),
-                        Op::CmpRr8Jge => cmp_branch!(rr, u8, a, b, r, a >= b),
-                        Op::CmpRr8Jle => cmp_branch!(rr, u8, a, b, r, a <= b),
-                        Op::CmpRr8Jg => cmp_branch!(rr, u8, a, b, r, a > b),
-                        Op::CmpRr8Js => cmp_branch!(rr, u8, a, b, r, r < 0),
-                        Op::CmpRr8Jns => cmp_branch!(rr, u8, a, b, r, r >= 0),
-                        Op::CmpRr32Je => cmp_branch!(rr, u32, a, b, r, a == b),
-                        Op::CmpRr32Jne => cmp_branch!(rr, u32, a, b, r, a != b),
-                        Op::CmpRr32Jb => cmp_branch!(rr, u32, a, b, r, (a as u64) < b as u64),
-                        Op::CmpRr32Jae => cmp_branch!(rr, u32, a, b, r, a as u64 >= b as u64),
-                        Op::CmpRr32Jbe => cmp_branch!(rr, u32, a, b, r, a as u64 <= b as u64),
-                        Op::CmpRr32Ja => cmp_branch!(rr, u32, a, b, r, a as u64 > b as u64),
-                        Op::CmpRr32Jl => cmp_branch!(rr, u32, a, b, r, a < b),
-                        Op::CmpRr32Jge => cmp_branch!(rr, u32, a, b, r, a >= b),
-                        Op::CmpRr32Jle => cmp_branch!(rr, u32, a, b, r, a <= b),
-                        Op::CmpRr32Jg => cmp_branch!(rr, u32, a, b, r, a > b),
-                        Op::CmpRr32Js => cmp_branch!(rr, u32, a, b, r, r < 0),
-                        Op::CmpRr32Jns => cmp_branch!(rr, u32, a, b, r, r >= 0),
-                        Op::CmpRr64Je => cmp_branch!(rr, u64, a, b, r, a == b),
-                        Op::CmpRr64Jne => cmp_branch!(rr, u64, a, b, r, a != b),
-                        Op::CmpRr64Jb => cmp_branch!(rr, u64, a, b, r, (a as u64) < b as u64),
-                        Op::CmpRr64Jae => cmp_branch!(rr, u64, a, b, r, a as u64 >= b as u64),
-                        Op::CmpRr64Jbe => cmp_branch!(rr, u64, a, b, r, a as u64 <= b as u64),
-                        Op::CmpRr64Ja => cmp_branch!(rr, u64, a, b, r, a as u64 > b as u64),
-                        Op::CmpRr64Jl => cmp_branch!(rr, u64, a, b, r, a < b),
-                        Op::CmpRr64Jge => cmp_branch!(rr, u64, a, b, r, a >= b),
-                        Op::CmpRr64Jle => cmp_branch!(rr, u64, a, b, r, a <= b),
-                        Op::CmpRr64Jg => cmp_branch!(rr, u64, a, b, r, a > b),
-                        Op::CmpRr64Js => cmp_branch!(rr, u64, a, b, r, r < 0),
-                        Op::CmpRr64Jns => cmp_branch!(rr, u64, a, b, r, r >= 0),
-                        Op::CmpRi8Je => cmp_branch!(ri, u8, a, b, r, a == b),
-                        Op::CmpRi8Jne => cmp_branch!(ri, u8, a, b, r, a != b),
-                        Op::CmpRi8Jb => cmp_branch!(ri, u8, a, b, r, (a as u64) < b as u64),
-                        Op::CmpRi8Jae => cmp_branch!(ri, u8, a, b, r, a as u64 >= b as u64),
-                        Op::CmpRi8Jbe => cmp_branch!(ri, u8, a, b, r, a as u64 <= b as u64),
-                        Op::CmpRi8Ja => cmp_branch!(ri, u8, a, b, r, a as u64 > b as u64),
-                        Op::CmpRi8Jl => cmp_branch!(ri, u8, a, b, r, a < b),
-                        Op::CmpRi8Jge => cmp_branch!(ri, u8, a, b, r, a >= b),
-                        Op::CmpRi8Jle => cmp_branch!(ri, u8, a, b, r, a <= b),
-                        Op::CmpRi8Jg => cmp_branch!(ri, u8, a, b, r, a > b),
-                        Op::CmpRi8Js => cmp_branch!(ri, u8, a, b, r, r < 0),
-                        Op::CmpRi8Jns => cmp_branch!(ri, u8, a, b, r, r >= 0),
-                        Op::CmpRi32Je => cmp_branch!(ri, u32, a, b, r, a == b),
-                        Op::CmpRi32Jne => cmp_branch!(ri, u32, a, b, r, a != b),
-                        Op::CmpRi32Jb => cmp_branch!(ri, u32, a, b, r, (a as u64) < b as u64),
-                        Op::CmpRi32Jae => cmp_branch!(ri, u32, a, b, r, a as u64 >= b as u64),
-                        Op::CmpRi32Jbe => cmp_branch!(ri, u32, a, b, r, a as u64 <= b as u64),
-                        Op::CmpRi32Ja => cmp_branch!(ri, u32, a, b, r, a as u64 > b as u64),
-                        Op::CmpRi32Jl => cmp_branch!(ri, u32, a, b, r, a < b),
-                        Op::CmpRi32Jge => cmp_branch!(ri, u32, a, b, r, a >= b),
-                        Op::CmpRi32Jle => cmp_branch!(ri, u32, a, b, r, a <= b),
-                        Op::CmpRi32Jg => cmp_branch!(ri, u32, a, b, r, a > b),
-                        Op::CmpRi32Js => cmp_branch!(ri, u32, a, b, r, r < 0),
-                        Op::CmpRi32Jns => cmp_branch!(ri, u32, a, b, r, r >= 0),
-                        Op::CmpRi64Je => cmp_branch!(ri, u64, a, b, r, a == b),
-                        Op::CmpRi64Jne => cmp_branch!(ri, u64, a, b, r, a != b),
-                        Op::CmpRi64Jb => cmp_branch!(ri, u64, a, b, r, (a as u64) < b as u64),
-                        Op::CmpRi64Jae => cmp_branch!(ri, u64, a, b, r, a as u64 >= b as u64),
-                        Op::CmpRi64Jbe => cmp_branch!(ri, u64, a, b, r, a as u64 <= b as u64),
-                        Op::CmpRi64Ja => cmp_branch!(ri, u64, a, b, r, a as u64 > b as u64),
-                        Op::CmpRi64Jl => cmp_branch!(ri, u64, a, b, r, a < b),
-                        Op::CmpRi64Jge => cmp_branch!(ri, u64, a, b, r, a >= b),
-                        Op::CmpRi64Jle => cmp_branch!(ri, u64, a, b, r, a <= b),
-                        Op::CmpRi64Jg => cmp_branch!(ri, u64, a, b, r, a > b),
-                        Op::CmpRi64Js => cmp_branch!(ri, u64, a, b, r, r < 0),
-                        Op::CmpRi64Jns => cmp_branch!(ri, u64, a, b, r, r >= 0),
-                        Op::CmpRm32Je => cmp_branch!(rm, u32, a, b, r, a == b),
-                        Op::CmpRm32Jne => cmp_branch!(rm, u32, a, b, r, a != b),
-                        Op::CmpRm32Jb => cmp_branch!(rm, u32, a, b, r, (a as u64) < b as u64),
-                        Op::CmpRm32Jae => cmp_branch!(rm, u32, a, b, r, a as u64 >= b as u64),
-                        Op::CmpRm32Jbe => cmp_branch!(rm, u32, a, b, r, a as u64 <= b as u64),
-                        Op::CmpRm32Ja => cmp_branch!(rm, u32, a, b, r, a as u64 > b as u64),
-                        Op::CmpRm32Jl => cmp_branch!(rm, u32, a, b, r, a < b),
-                        Op::CmpRm32Jge => cmp_branch!(rm, u32, a, b, r, a >= b),
-                        Op::CmpRm32Jle => cmp_branch!(rm, u32, a, b, r, a <= b),
-                        Op::CmpRm32Jg => cmp_branch!(rm, u32, a, b, r, a > b),
-                        Op::CmpRm32Js => cmp_branch!(rm, u32, a, b, r, r < 0),
-                        Op::CmpRm32Jns => cmp_branch!(rm, u32, a, b, r, r >= 0),
-                        Op::CmpMi8Je => cmp_branch!(mi, u8, a, b, r, a == b),
-                        Op::CmpMi8Jne => cmp_branch!(mi, u8, a, b, r, a != b),
-                        Op::CmpMi8Jb => cmp_branch!(mi, u8, a, b, r, (a as u64) < b as u64),
-                        Op::CmpMi8Jae => cmp_branch!(mi, u8, a, b, r, a as u64 >= b as u64),
-                        Op::CmpMi8Jbe => cmp_branch!(mi, u8, a, b, r, a as u64 <= b as u64),
-                        Op::CmpMi8Ja => cmp_branch!(mi, u8, a, b, r, a as u64 > b as u64),
-                        Op::CmpMi8Jl => cmp_branch!(mi, u8, a, b, r, a < b),
-                        Op::CmpMi8Jge => cmp_branch!(mi, u8, a, b, r, a >= b),
-                        Op::CmpMi8Jle => cmp_branch!(mi, u8, a, b, r, a <= b),
-                        Op::CmpMi8Jg => cmp_branch!(mi, u8, a, b, r, a > b),
-                        Op::CmpMi8Js => cmp_branch!(mi, u8, a, b, r, r < 0),
-                        Op::CmpMi8Jns => cmp_branch!(mi, u8, a, b, r, r >= 0),
-                        Op::CmpMi32Je => cmp_branch!(mi, u32, a, b, r, a == b),
-                        Op::CmpMi32Jne => cmp_branch!(mi, u32, a, b, r, a != b),
-                        Op::CmpMi32Jb => cmp_branch!(mi, u32, a, b, r, (a as u64) < b as u64),
-                        Op::CmpMi32Jae => cmp_branch!(mi, u32, a, b, r, a as u64 >= b as u64),
-                        Op::CmpMi32Jbe => cmp_branch!(mi, u32, a, b, r, a as u64 <= b as u64),
-                        Op::CmpMi32Ja => cmp_branch!(mi, u32, a, b, r, a as u64 > b as u64),
-                        Op::CmpMi32Jl => cmp_branch!(mi, u32, a, b, r, a < b),
-                        Op::CmpMi32Jge => cmp_branch!(mi, u32, a, b, r, a >= b),
-                        Op::CmpMi32Jle => cmp_branch!(mi, u32, a, b, r, a <= b),
-                        Op::CmpMi32Jg => cmp_branch!(mi, u32, a, b, r, a > b),
-                        Op::CmpMi32Js => cmp_branch!(mi, u32, a, b, r, r < 0),
-                        Op::CmpMi32Jns => cmp_branch!(mi, u32, a, b, r, r >= 0),
-                        Op::TestRr8Je => test_branch!(rr, u8, r, r == 0),
-                        Op::TestRr8Jne => test_branch!(rr, u8, r, r != 0),
-                        Op::TestRr8Js => test_branch!(rr, u8, r, r < 0),
-                        Op::TestRr8Jns => test_branch!(rr, u8, r, r >= 0),
-                        Op::TestRr8Jle => test_branch!(rr, u8, r, r <= 0),
-                        Op::TestRr8Jg => test_branch!(rr, u8, r, r > 0),
-                        Op::TestRr32Je => test_branch!(rr, u32, r, r == 0),
-                        Op::TestRr32Jne => test_branch!(rr, u32, r, r != 0),
-                        Op::TestRr32Js => test_branch!(rr, u32, r, r < 0),
-                        Op::TestRr32Jns => test_branch!(rr, u32, r, r >= 0),
-                        Op::TestRr32Jle => test_branch!(rr, u32, r, r <= 0),
-                        Op::TestRr32Jg => test_branch!(rr, u32, r, r > 0),
-                        Op::TestRr64Je => test_branch!(rr, u64, r, r == 0),
-                        Op::TestRr64Jne => test_branch!(rr, u64, r, r != 0),
-                        Op::TestRr64Js => test_branch!(rr, u64, r, r < 0),
-                        Op::TestRr64Jns => test_branch!(rr, u64, r, r >= 0),
-                        Op::TestRr64Jle => test_branch!(rr, u64, r, r <= 0),
-                        Op::TestRr64Jg => test_branch!(rr, u64, r, r > 0),
-                        Op::TestRi8Je => test_branch!(ri, u8, r, r == 0),
-                        Op::TestRi8Jne => test_branch!(ri, u8, r, r != 0),
-                        Op::TestRi8Js => test_branch!(ri, u8, r, r < 0),
-                        Op::TestRi8Jns => test_branch!(ri, u8, r, r >= 0),
-                        Op::TestRi8Jle => test_branch!(ri, u8, r, r <= 0),
-                        Op::TestRi8Jg => test_branch!(ri, u8, r, r > 0),
-                        Op::TestRi32Je => test_branch!(ri, u32, r, r == 0),
-                        Op::TestRi32Jne => test_branch!(ri, u32, r, r != 0),
-                        Op::TestRi32Js => test_branch!(ri, u32, r, r < 0),
-                        Op::TestRi32Jns => test_branch!(ri, u32, r, r >= 0),
-                        Op::TestRi32Jle => test_branch!(ri, u32, r, r <= 0),
-                        Op::TestRi32Jg => test_branch!(ri, u32, r, r > 0),
-                        Op::TestRi64Je => test_branch!(ri, u64, r, r == 0),
-                        Op::TestRi64Jne => test_branch!(ri, u64, r, r != 0),
-                        Op::TestRi64Js => test_branch!(ri, u64, r, r < 0),
-                        Op::TestRi64Jns => test_branch!(ri, u64, r, r >= 0),
-                        Op::TestRi64Jle => test_branch!(ri, u64, r, r <= 0),
-                        Op::TestRi64Jg => test_branch!(ri, u64, r, r > 0),
-                        Op::TestMi8Je => test_branch!(mi, u8, r, r == 0),
-                        Op::TestMi8Jne => test_branch!(mi, u8, r, r != 0),
-                        Op::TestMi8Js => test_branch!(mi, u8, r, r < 0),
-                        Op::TestMi8Jns => test_branch!(mi, u8, r, r >= 0),
-                        Op::Call32 => {
-                            push!(u32, return_address!() as u32, cpu.leave_soon());
-                            jump!()
-                        }
-                        Op::CallR32 => {
-                            let to = u64::from(get!(u32, uop.a));
-                            check_target!(to);
-                            push!(u32, return_address!() as u32, cpu.leave_soon());
-                            break to;
-                        }
-                        Op::CallM32 => {
-                            let to = u64::from(load!(u32, ea!()));
-                            check_target!(to);
-                            push!(u32, return_address!() as u32, cpu.leave_soon());
-                            break to;
-                        }
-                        Op::Ret32 => {
-                            let to = u64::from(pop!(u32));
-                            check_target!(to);
-                            put!(u32, RSP, get!(u32, RSP).wrapping_add(4));
-                            break to;
-                        }
-                        Op::RetI32 => {
-                            let to = u64::from(pop!(u32));
-                            check_target!(to);
-                            put!(u32, RSP, get!(u32, RSP).wrapping_add(4).wrapping_add(uop.imm as u32));
-                            break to;
-                        }
-                        Op::JmpR32 => {
-                            let to = u64::from(get!(u32, uop.a));
-                            check_target!(to);
-                            break to;
-                        }
-                        Op::JmpM32 => {
-                            let to = u64::from(load!(u32, ea!()));
-                            check_target!(to);
-                            break to;
-                        }
-                        Op::Call64 => {
-                            push!(u64, return_address!() as u64, cpu.leave_soon());
-                            jump!()
-                        }
-                        Op::CallR64 => {
-                            let to = u64::from(get!(u64, uop.a));
-                            check_target!(to);
-                            push!(u64, return_address!() as u64, cpu.leave_soon());
-                            break to;
-                        }
-                        Op::CallM64 => {
-                            let to = u64::from(load!(u64, ea!()));
-                            check_target!(to);
-                            push!(u64, return_address!() as u64, cpu.leave_soon());
-                            break to;
-                        }
-                        Op::Ret64 => {
-                            let to = u64::from(pop!(u64));
-                            check_target!(to);
-                            put!(u64, RSP, get!(u64, RSP).wrapping_add(8));
-                            break to;
-                        }
-                        Op::RetI64 => {
-                            let to = u64::from(pop!(u64));
-                            check_target!(to);
-                            put!(u64, RSP, get!(u64, RSP).wrapping_add(8).wrapping_add(uop.imm as u64));
-                            break to;
-                        }
-                        Op::JmpR64 => {
-                            let to = u64::from(get!(u64, uop.a));
-                            check_target!(to);
-                            break to;
-                        }
-                        Op::JmpM64 => {
-                            let to = u64::from(load!(u64, ea!()));
-                            check_target!(to);
-                            break to;
-                        }
-                        Op::General | Op::GeneralEnd => {
-                            let general = &*cpu.code.at::<General>(uop.imm as u32);
-                            let start = cpu.regs[PAGE_REGISTER].wrapping_add(u64::from(uop.offset));
-                            cpu.rip = start.wrapping_add(u64::from(uop.a)) & cpu.address_mask;
-                            if let Err(fault) = (general.handler)(self, &general.insn) {
-                                if fault == Fault::Halt {
-                                    return Left::Failed(fault);
-                                }
-                                fail!(fault)
-                            }
-                            if uop.op == Op::GeneralEnd {
-                                if uop.c != 0 {
-                                    break cpu.rip;
-                                }
-                                return Left::Check;
-                            }
-                            if cpu.code.changed {
-                                return cpu.leave_after(u);
-                            }
-                        }
-                        Op::End => {
-                            break cpu.regs[PAGE_REGISTER].wrapping_add(u64::from(uop.offset))
-                                & cpu.address_mask;
-                        }
-                        Op::Links => return Left::Check,
-                    }
-                    u = u.add(1);
                 };
                 if cpu.budget <= 0 {
                     cpu.rip = target;
                     return Left::Check;
                 }
-                let address = &*cpu.code.address(target);
-                cpu.current = if cpu.code.is_valid(address, target) {
-                    cpu.code.at(address.block)
-                } else {
-                    match cpu.enter(target, link_at) {
-                        Ok(block) => cpu.code.at(block),
-                        Err(left) => return left,
+                let hint = if link_at.is_null() { Link::NONE } else { *link_at };
+                let mut block: *const Block = cpu.code.at(hint.offset());
+                if !cpu.code.is_valid(block, target) {
+                    block = cpu.code.at(cpu.code.noted(target));
+                    if !cpu.code.is_valid(block, target) {
+                        match cpu.enter(target, link_at) {
+                            Some(found) => block = found.as_ptr(),
+                            None => return cpu.take_left(),
+                        }
+                    } else if !link_at.is_null() {
+                        *link_at = cpu.link_to(block, target);
                     }
-                };
-                link_at = std::ptr::null();
+                }
+                cpu.current = block;
             }
         }
     }
@@ -1105,25 +1152,45 @@ impl Cpu {
         this
     }
 
-    /// The block at `target`, which is noted for the next time: in the table of addresses, and in the link of a branch
-    /// within the page.
+    /// The block at `target`, which is noted for the next time and linked at `link`, if that is not null; `None` if it is
+    /// to be left.
     #[cold]
     #[inline(never)]
-    unsafe fn enter(&mut self, target: u64, link: *const Offset) -> Result<Offset, Left> {
+    unsafe fn enter(&mut self, target: u64, link: *mut Link) -> Option<NonNull<Block>> {
         self.rip = target;
         let arena_was_reused = self.code.changed;
-        let block = self.find_block(target).map_err(Left::Failed)?;
-        self.note_address(target, block);
-        // SAFETY: `block` is a block; `link` belongs to the block that was left, which is still there unless code was
-        // thrown away meanwhile.
+        // SAFETY: `link` belongs to a block that is still there unless code was thrown away meanwhile.
         unsafe {
-            let to = &*self.code.at::<Block>(block);
-            if !link.is_null() && !arena_was_reused && !self.code.changed && to.may_be_linked() {
-                link.cast_mut().write(block);
+            let known = if link.is_null() { Link::NONE } else { *link };
+            let likely = if known == Link::NONE { self.code.noted(target) } else { known.offset() };
+            let block = match self.find_and_note(target, likely) {
+                Ok(block) => block,
+                Err(fault) => {
+                    self.left = Left::Failed(fault);
+                    return None;
+                }
+            };
+            let place = self.code.at::<Block>(block);
+            if !link.is_null() && !arena_was_reused && !self.code.changed {
+                *link = self.link_to(place, target);
             }
+            self.code.changed = false;
+            NonNull::new(place)
         }
-        self.code.changed = false;
-        Ok(block)
+    }
+
+    /// How a branch in the page being executed leads to `block` at `target`.
+    #[inline(always)]
+    unsafe fn link_to(&self, block: *const Block, target: u64) -> Link {
+        let in_page = (target ^ self.regs[PAGE_REGISTER]) & !PAGE_MASK == 0;
+        // SAFETY: the caller has just found it.
+        let sure = in_page && unsafe { (*block).may_be_linked() };
+        Link::new(self.code.offset_of(block), sure)
+    }
+
+    /// Why the chain is left, after it was put there.
+    fn take_left(&mut self) -> Left {
+        std::mem::replace(&mut self.left, Left::Check)
     }
 
     /// Leaves at a fault: as if the instruction, and those after it, had not been begun.
@@ -1133,9 +1200,21 @@ impl Cpu {
         // SAFETY: the caller is executing them.
         unsafe {
             self.rip = self.regs[PAGE_REGISTER].wrapping_add(u64::from((*uop).offset)) & self.address_mask;
-            self.budget += i64::from((*self.current).instructions) - i64::from((*uop).ordinal);
+            self.give_back(uop);
         }
         Left::Failed(fault)
+    }
+
+    /// Gives back the budget for the instruction of `uop` and those after it in the block.
+    unsafe fn give_back(&mut self, uop: *const Uop) {
+        // SAFETY: the caller is executing it, as part of the current block.
+        unsafe {
+            let block = self.current;
+            if (*uop).op != Op::Links {
+                let done = uop.offset_from(Block::first(block)) as i64;
+                self.budget += i64::from((*block).instructions) - done;
+            }
+        }
     }
 
     /// Leaves after the instruction of `uop`: the code that follows may have changed.
@@ -1147,51 +1226,75 @@ impl Cpu {
         Left::Check
     }
 
-    /// A load of up to 8 bytes that the TLB could not serve.
+    /// An access of micro-operation `u` that the TLB could not serve (0 bytes: never will). Where to go on: there again, if it can now, or after
+    /// the instruction; `None` if the chain is to be left.
     #[cold]
     #[inline(never)]
-    fn load_outside(&mut self, uop: &Uop, linear: u64, bytes: u32) -> Result<u64, Fault> {
-        self.check_address(uop.index, uop.stack, linear, bytes)?;
-        self.load_slow(linear, bytes).map(|value| value as u64)
+    unsafe fn outside(
+        &mut self,
+        u: *const Uop,
+        linear: u64,
+        bytes: u32,
+        write: bool,
+    ) -> Option<NonNull<Uop>> {
+        // SAFETY: the caller is executing it.
+        match unsafe { self.serve(u, linear, bytes, write) } {
+            Ok(next) => NonNull::new(next.cast_mut()),
+            Err(left) => {
+                self.left = left;
+                None
+            }
+        }
     }
 
-    /// A load of up to 8 bytes that is followed by a store to the same place.
-    #[cold]
-    #[inline(never)]
-    fn load_to_modify(&mut self, uop: &Uop, linear: u64, bytes: u32) -> Result<u64, Fault> {
-        self.check_address(uop.index, uop.stack, linear, bytes)?;
-        self.load_for_update_slow(linear, bytes).map(|value| value as u64)
+    unsafe fn serve(
+        &mut self,
+        u: *const Uop,
+        linear: u64,
+        bytes: u32,
+        write: bool,
+    ) -> Result<*const Uop, Left> {
+        let in_page = bytes != 0 && (linear & PAGE_MASK) + u64::from(bytes) <= PAGE;
+        if in_page && !self.memory.is_checked() && (!self.mode.is_long() || is_canonical(linear)) {
+            let access = if write { Access::Write } else { Access::Read };
+            let user = self.memory.is_user();
+            if let Err(fault) = self.translate(linear, access, user) {
+                // SAFETY: as the caller promises.
+                return Err(unsafe { self.failed(u, fault) });
+            }
+            let entry = self.memory.tlb(user).entry(linear);
+            if linear & !PAGE_MASK == if write { entry.write } else { entry.read } {
+                return Ok(u);
+            }
+        }
+        // SAFETY: as the caller promises.
+        unsafe { self.execute_generally(u) }
     }
 
-    /// A store of up to 8 bytes that the TLB could not serve.
-    #[cold]
-    #[inline(never)]
-    fn store_outside(&mut self, uop: &Uop, linear: u64, value: u64, bytes: u32) -> Result<(), Fault> {
-        self.check_address(uop.index, uop.stack, linear, bytes)?;
-        self.store_slow(linear, u128::from(value), bytes)
-    }
-
-    /// A push that the TLB could not serve.
-    #[cold]
-    #[inline(never)]
-    fn push_outside(&mut self, linear: u64, value: u64, bytes: u32) -> Result<(), Fault> {
-        self.check_address(0, true, linear, bytes)?;
-        self.store_slow(linear, u128::from(value), bytes)
-    }
-
-    /// What the segment has against an address: flat segments end at 4 GiB, addresses of 64 bits are canonical.
-    fn check_address(&self, index: u8, stack: bool, linear: u64, bytes: u32) -> Result<(), Fault> {
-        let last = linear.wrapping_add(u64::from(bytes).wrapping_sub(1));
-        let allowed = if self.mode.is_long() {
-            is_canonical(linear) && is_canonical(last)
-        } else {
-            // With a base the offset may end long before or after.
-            last >> 32 == 0 || matches!(usize::from(index / 8), FS_BASE | GS_BASE)
-        };
-        match (allowed, stack) {
-            (true, _) => Ok(()),
-            (false, true) => Err(Fault::SS0),
-            (false, false) => Err(Fault::GP0),
+    /// Executes the instruction of `u` as if it had no micro-operation: with an operand on two pages, in a device, in a page
+    /// with code, or when every access has to be looked at. Where to go on.
+    unsafe fn execute_generally(&mut self, u: *const Uop) -> Result<*const Uop, Left> {
+        // SAFETY: the caller is executing it; what follows it was decoded with it.
+        unsafe {
+            let start = self.regs[PAGE_REGISTER].wrapping_add(u64::from((*u).offset)) & self.address_mask;
+            let executed = self.decode_one(start).and_then(|insn| {
+                self.rip = start.wrapping_add(insn.len() as u64) & self.address_mask;
+                general::handler(insn.code()).unwrap_or(general::undefined)(self, &insn)
+            });
+            if let Err(fault) = executed {
+                return Err(self.failed(u, fault));
+            }
+            let next = u.add(1);
+            if (*next).op == Op::Links {
+                // A branch, or the comparison before one: `rip` is where to go on.
+                self.give_back(u);
+                self.budget -= 1;
+                return Err(Left::Check);
+            }
+            if self.code.changed {
+                return Err(self.leave_after(u));
+            }
+            Ok(next)
         }
     }
 

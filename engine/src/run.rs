@@ -2,7 +2,6 @@
 
 #![allow(unsafe_code, reason = "micro-operations are read through pointers into the arena")]
 
-use crate::code::{Block, Offset};
 use crate::state::{FS_BASE, GS_BASE};
 use crate::system::{AfterStep, Origin};
 use crate::{Cpu, Fault, Seg, flag, host};
@@ -155,14 +154,9 @@ impl Cpu {
             self.regs[place] = self.segments[seg.index()].base;
         }
         let start = self.rip;
-        let block = match self.code.known(start) {
-            Some(block) => block,
-            None => {
-                let block = self.find_block(start)?;
-                self.note_address(start, block);
-                block
-            }
-        };
+        let noted = self.code.noted(start);
+        let is_known = self.code.is_valid(self.code.at(noted), start);
+        let block = if is_known { noted } else { self.find_and_note(start, noted)? };
         match self.run_blocks(block) {
             Left::Check => Ok(()),
             Left::Failed(fault) => Err(fault),
@@ -205,16 +199,6 @@ impl Cpu {
             AfterStep::Hold => return Ok(()),
         }
         self.finish_step(traps)
-    }
-
-    /// Notes that `rip` leads to `block` for as long as addresses mean what they do.
-    pub(crate) fn note_address(&mut self, rip: u64, block: Offset) {
-        let base = if self.mode.is_long() { 0 } else { self.segments[Seg::Cs.index()].base };
-        let linear = base.wrapping_add(rip) & self.address_mask;
-        // SAFETY: it is a block.
-        let is_in_one_page = unsafe { (*self.code.at::<Block>(block)).second_page == u64::MAX };
-        let global = is_in_one_page && self.memory.tlb(self.cpl == 3).is_global(linear);
-        self.code.note_address(rip, linear, block, global);
     }
 
     /// Raises an exception, and what comes of that: double fault, shutdown (SDM vol. 3, 6.15, vector 8).

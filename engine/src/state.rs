@@ -1,9 +1,9 @@
 //! The architectural state of the CPU, and how it starts.
 
-use crate::code::{Block, CodeCache};
+use crate::code::{Block, CodeCache, Uop};
 use crate::flags::{LazyFlags, flag};
 use crate::memory::Memory;
-use crate::run::Shared;
+use crate::run::{Left, Shared};
 use crate::segment::{Seg, Segment, TableRegister};
 use crate::x87::Fpu;
 
@@ -165,6 +165,10 @@ pub struct Cpu {
     pub(crate) code: CodeCache,
     /// The block being executed.
     pub(crate) current: *const Block,
+    /// The micro-operation of the general instruction being executed.
+    pub(crate) uop: *const Uop,
+    /// Why the chain of blocks was left, when a helper of the interpreter's loop has decided that.
+    pub(crate) left: Left,
     /// Linear address of the last page fault, until it is delivered.
     pub fault_address: u64,
     /// Local descriptor table.
@@ -218,6 +222,8 @@ impl Cpu {
             memory: Memory::new(ram_bytes)?,
             code: CodeCache::new(ram_bytes)?,
             current: std::ptr::null(),
+            uop: std::ptr::null(),
+            left: Left::Check,
             fault_address: 0,
             ldtr: Segment::default(),
             tr: Segment::default(),

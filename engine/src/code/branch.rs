@@ -4,7 +4,7 @@ use iced_x86::{Code, Instruction, MemorySize, Mnemonic, OpKind};
 
 use super::lower::Lowering;
 use super::select::stack_bytes;
-use super::{Links, Op, Uop};
+use super::{Op, Uop};
 use crate::operand::register_offset;
 
 impl Lowering {
@@ -22,7 +22,6 @@ impl Lowering {
             Mnemonic::Jmp if near => uop.op = Op::Jmp,
             Mnemonic::Call if near => {
                 uop.op = Op::Call32.after(place);
-                uop.stack = true;
             }
             Mnemonic::Jmp | Mnemonic::Call => {
                 let is_call = insn.mnemonic() == Mnemonic::Call;
@@ -47,12 +46,11 @@ impl Lowering {
                     Code::Retnd | Code::Retnq | Code::Retnd_imm16 | Code::Retnq_imm16
                 ) =>
             {
-                uop.stack = true;
                 if insn.op_count() == 0 {
                     uop.op = Op::Ret32.after(place);
                 } else {
                     uop.op = Op::RetI32.after(place);
-                    uop.imm = insn.immediate(0) as i64;
+                    uop.imm = insn.immediate(0) as i32;
                 }
             }
             _ if near && insn.is_jcc_short_or_near() => {
@@ -142,8 +140,6 @@ impl Lowering {
             _ => 0,
         };
         self.push(uop);
-        let ordinal = self.uop(Op::Links, after).ordinal;
-        let links = Links { op: Op::Links, offset: after, taken: 0, other: 0, ordinal, target, unused: 0 };
-        self.uops.push(links.into());
+        self.links(Op::Links, after, target);
     }
 }

@@ -4,7 +4,7 @@
 
 use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, FlowControl, Instruction};
 
-use super::{Block, General, Offset, Op, Uop};
+use super::{Block, General, Link, Links, Offset, Op, Uop};
 use crate::memory::{Access, PAGE, PAGE_MASK};
 use crate::{Cpu, Fault, Mode, general, system};
 
@@ -31,21 +31,35 @@ struct Straddling {
 }
 
 impl Cpu {
-    /// The block at `rip`, decoded if it is not known yet.
+    /// The block at `rip`, decoded if it is not known yet; noted for as long as addresses mean what they do. It may be
+    /// `likely`, a block or 0.
     ///
     /// # Errors
     /// #PF or #GP of the fetch.
-    pub(crate) fn find_block(&mut self, rip: u64) -> Result<Offset, Fault> {
+    pub(crate) fn find_and_note(&mut self, rip: u64, likely: Offset) -> Result<Offset, Fault> {
+        let (linear, block) = self.find_block(rip, likely)?;
+        // SAFETY: it is a block.
+        let is_in_one_page = unsafe { (*self.code.at::<Block>(block)).second_page == u64::MAX };
+        let global = is_in_one_page && self.memory.tlb(self.cpl == 3).is_global(linear);
+        self.code.note_address(rip, linear, block, global);
+        Ok(block)
+    }
+
+    /// The linear address and the block at `rip`, decoded if it is not known yet.
+    ///
+    /// # Errors
+    /// #PF or #GP of the fetch.
+    fn find_block(&mut self, rip: u64, likely: Offset) -> Result<(u64, Offset), Fault> {
         let (linear, physical) = self.fetch_address(rip)?;
-        if let Some(block) = self.code.find(physical) {
+        if let Some(block) = self.code.find(physical, likely) {
             // SAFETY: `find` returns blocks.
             let second_page = unsafe { (*self.code.at::<Block>(block)).second_page };
             if second_page == u64::MAX || self.fetch_next_page(linear)? == second_page {
-                return Ok(block);
+                return Ok((linear, block));
             }
         }
         self.code.make_room();
-        self.make_block(linear, physical)
+        Ok((linear, self.make_block(linear, physical)?))
     }
 
     /// Linear and physical address of code at `rip`.
@@ -152,6 +166,8 @@ impl Cpu {
         let block = Block {
             physical,
             second_page,
+            rip: 0,
+            key: 0,
             next: 0,
             mode: self.mode,
             mode_mask: lowering.mode_mask,
@@ -247,10 +263,10 @@ impl Lowering {
         let is_system = insn.code() == Code::INVALID
             || (system::handler(insn.code()).is_some() && !system::goes_on(insn.code()));
         let op = if is_branch || is_system { Op::GeneralEnd } else { Op::General };
-        let mut uop = self.uop(op, offset);
+        let mut uop = Self::uop(op, offset);
         uop.a = insn.len() as u8;
-        uop.c = u8::from(is_branch && !is_system);
-        uop.imm = i64::from(record);
+        uop.b = u8::from(is_branch && !is_system);
+        uop.imm = record as i32;
         self.push(uop);
     }
 
@@ -261,22 +277,9 @@ impl Lowering {
     }
 
     /// A micro-operation of the instruction at `offset`.
-    pub(super) fn uop(&self, op: Op, offset: u16) -> Uop {
+    pub(super) fn uop(op: Op, offset: u16) -> Uop {
         let none = (crate::state::ZERO * 8) as u8;
-        Uop {
-            op,
-            offset,
-            a: 0,
-            b: 0,
-            base: none,
-            index: none,
-            scale: 0,
-            ordinal: self.instructions,
-            c: 0,
-            stack: false,
-            disp: 0,
-            imm: 0,
-        }
+        Uop { op, offset, a: 0, b: 0, base: none, index: none, disp: 0, imm: 0 }
     }
 
     /// Whether the last instruction ends the block.
@@ -286,7 +289,11 @@ impl Lowering {
 
     /// Ends the block before the instruction at `offset`.
     fn end(&mut self, offset: u64) {
-        let uop = self.uop(Op::End, offset as u16);
-        self.uops.push(uop);
+        self.links(Op::End, offset as u16, 0);
+    }
+
+    /// Adds what a branch is followed by, or what ends a block without one.
+    pub(super) fn links(&mut self, op: Op, offset: u16, target: i32) {
+        self.uops.push(Links { op, offset, taken: Link::NONE, other: Link::NONE, target }.into());
     }
 }

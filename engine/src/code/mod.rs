@@ -6,6 +6,7 @@
 #![allow(unsafe_code, reason = "blocks are variable-sized records in an arena; offsets are made only here")]
 
 mod branch;
+mod calls;
 mod lower;
 mod select;
 mod uop;
@@ -14,7 +15,8 @@ use crate::host;
 use crate::memory::PAGE;
 use crate::state::Mode;
 
-pub(crate) use uop::{General, Links, Op, Uop};
+pub(crate) use calls::Calls;
+pub(crate) use uop::{General, Link, Links, Op, Uop};
 
 /// Bytes of the arena.
 const ARENA_BYTES: usize = 64 << 20;
@@ -33,6 +35,9 @@ const LAST_GENERATION: u32 = 1 << 23;
 /// Code of a page is forgotten after this many writes beside it: the page is data now.
 const WRITES_BESIDE_CODE: u32 = 32;
 
+/// Where the arena's first record lies; what is before it looks like a block that is never valid.
+const FIRST: usize = size_of::<Block>().next_multiple_of(64);
+
 /// Offset of something in the arena; 0 is nothing.
 pub(crate) type Offset = u32;
 
@@ -41,10 +46,14 @@ pub(crate) type Offset = u32;
 pub(crate) struct Block {
     /// Guest-physical address of the first instruction; `u64::MAX` when the block is no longer valid.
     pub(crate) physical: u64,
-    /// Guest-physical page of the rest of an instruction that crosses a page, or `u64::MAX`.
-    pub(crate) second_page: u64,
+    /// The instruction pointer at which it was executed last.
+    rip: u64,
+    /// While this is one of the two keys of the cache, the block is what is found at `rip`.
+    key: u32,
     /// Next block in the bucket.
     next: Offset,
+    /// Guest-physical page of the rest of an instruction that crosses a page, or `u64::MAX`.
+    pub(crate) second_page: u64,
     pub(crate) mode: Mode,
     /// The bits of `mode` the block depends on.
     pub(crate) mode_mask: u8,
@@ -84,15 +93,6 @@ struct CodePage {
     writes: u32,
 }
 
-/// A block by its instruction pointer.
-#[derive(Clone, Copy, Default)]
-#[repr(C)]
-pub(crate) struct Address {
-    pub(crate) rip: u64,
-    pub(crate) block: Offset,
-    pub(crate) key: u32,
-}
-
 /// All decoded code.
 pub(crate) struct CodeCache {
     pub(crate) arena: *mut u8,
@@ -100,20 +100,23 @@ pub(crate) struct CodeCache {
     pages: *mut CodePage,
     page_count: usize,
     buckets: *mut Offset,
-    pub(crate) addresses: *mut Address,
+    /// The block executed last at an instruction pointer with these low bits; 0 is none.
+    addresses: *mut Offset,
     /// Counts what made addresses mean something else.
     generation: u32,
     /// Counts what made addresses in global pages mean something else.
     global_generation: u32,
-    /// A bit for each linear page (by its low bits) that entries of `addresses` may lie in.
+    /// A bit for each linear page (by its low bits) with noted addresses.
     noted: [u64; NOTED],
     mode: Mode,
-    /// Entries of `addresses` are valid if they have this: generation and mode.
+    /// Blocks are what is at their instruction pointers if they have this: generation and mode.
     pub(crate) key: u32,
-    /// The same for entries in global pages.
+    /// The same for blocks in global pages.
     pub(crate) global_key: u32,
     /// The block being executed is to be left after this instruction: it may have been thrown away, or an event waits.
     pub(crate) changed: bool,
+    /// Where calls will return to.
+    pub(crate) calls: Calls,
 }
 
 impl CodeCache {
@@ -122,11 +125,11 @@ impl CodeCache {
         let page_count = ram_bytes.div_ceil(PAGE as usize);
         Some(Self {
             arena: host::allocate_zeroed(ARENA_BYTES)?,
-            used: 16,
+            used: FIRST,
             pages: host::allocate_zeroed(page_count * size_of::<CodePage>())?.cast(),
             page_count,
             buckets: host::allocate_zeroed(BUCKETS * size_of::<Offset>())?.cast(),
-            addresses: host::allocate_zeroed(ADDRESSES * size_of::<Address>())?.cast(),
+            addresses: host::allocate_zeroed(ADDRESSES * size_of::<Offset>())?.cast(),
             generation: 1,
             global_generation: 1,
             noted: [0; NOTED],
@@ -134,6 +137,7 @@ impl CodeCache {
             key: 1 << 8,
             global_key: GLOBAL | 1 << 8,
             changed: false,
+            calls: Calls::default(),
         })
     }
 
@@ -144,20 +148,30 @@ impl CodeCache {
         unsafe { self.arena.add(offset as usize).cast() }
     }
 
-    /// Where blocks with instruction pointer `rip` are noted.
-    #[inline(always)]
-    pub(crate) fn address(&self, rip: u64) -> *mut Address {
+    /// The offset of a record that `at` gave.
+    pub(crate) fn offset_of<T>(&self, record: *const T) -> Offset {
+        (record as usize).wrapping_sub(self.arena as usize) as Offset
+    }
+
+    fn address(&self, rip: u64) -> *mut Offset {
         let index = ((rip ^ (rip >> 12)) as usize) % ADDRESSES;
         // SAFETY: the index is below ADDRESSES.
         unsafe { self.addresses.add(index) }
     }
 
-    /// The block noted for `rip`.
-    #[inline]
-    pub(crate) fn known(&self, rip: u64) -> Option<Offset> {
+    /// What may be the block at `rip`, or 0.
+    #[inline(always)]
+    pub(crate) fn noted(&self, rip: u64) -> Offset {
         // SAFETY: `address` points into the table.
-        let address = unsafe { *self.address(rip) };
-        self.is_valid(&address, rip).then_some(address.block)
+        unsafe { *self.address(rip) }
+    }
+
+    /// Whether `block`, from `at`, is what is at `rip`.
+    #[inline(always)]
+    pub(crate) fn is_valid(&self, block: *const Block, rip: u64) -> bool {
+        // SAFETY: the offset given to `at` was that of a block, or 0, where there is what looks like one.
+        let block = unsafe { &*block };
+        block.rip == rip && (block.key == self.key || block.key == self.global_key)
     }
 
     /// Instruction pointers mean something else now: all of them, or, unless `global`, those in pages that are not global.
@@ -168,9 +182,8 @@ impl CodeCache {
             self.noted = [0; NOTED];
         }
         if self.generation.max(self.global_generation) == LAST_GENERATION {
+            self.clear();
             (self.generation, self.global_generation) = (1, 1);
-            // SAFETY: the table has ADDRESSES entries.
-            unsafe { std::slice::from_raw_parts_mut(self.addresses, ADDRESSES) }.fill(Address::default());
         }
         self.set_mode(self.mode);
     }
@@ -200,14 +213,12 @@ impl CodeCache {
                 *bits |= bit;
             }
         }
-        // SAFETY: `address` points into the table.
-        unsafe { *self.address(rip) = Address { rip, block, key } };
-    }
-
-    /// Whether an entry of the table is valid.
-    #[inline(always)]
-    pub(crate) fn is_valid(&self, address: &Address, rip: u64) -> bool {
-        address.rip == rip && (address.key == self.key || address.key == self.global_key)
+        // SAFETY: `address` points into the table; it is a block.
+        unsafe {
+            *self.address(rip) = block;
+            let place = &mut *self.at::<Block>(block);
+            (place.rip, place.key) = (rip, key);
+        }
     }
 
     fn page(&mut self, physical: u64) -> Option<&mut CodePage> {
@@ -227,15 +238,19 @@ impl CodeCache {
         unsafe { self.buckets.add(index) }
     }
 
-    /// The block that starts at `physical` in this mode.
-    pub(crate) fn find(&self, physical: u64) -> Option<Offset> {
+    /// The block that starts at `physical` in this mode; it may be `likely`, a block or 0.
+    pub(crate) fn find(&self, physical: u64, likely: Offset) -> Option<Offset> {
         let mode = self.mode.0;
+        let fits = |block: &Block| block.physical == physical && (block.mode.0 ^ mode) & block.mode_mask == 0;
         // SAFETY: buckets hold offsets of blocks.
         unsafe {
+            if likely != 0 && fits(&*self.at::<Block>(likely)) {
+                return Some(likely);
+            }
             let mut offset = *self.bucket(physical);
             while offset != 0 {
                 let block = &*self.at::<Block>(offset);
-                if block.physical == physical && (block.mode.0 ^ mode) & block.mode_mask == 0 {
+                if fits(block) {
                     return Some(offset);
                 }
                 offset = block.next;
@@ -253,11 +268,12 @@ impl CodeCache {
 
     /// Throws everything away.
     pub(crate) fn clear(&mut self) {
-        self.used = 16;
+        self.used = FIRST;
+        self.calls = Calls::default();
         self.changed = true;
-        self.forget_addresses(true);
-        // SAFETY: both tables have these many entries.
+        // SAFETY: the tables have these many entries.
         unsafe {
+            std::slice::from_raw_parts_mut(self.addresses, ADDRESSES).fill(0);
             std::slice::from_raw_parts_mut(self.buckets, BUCKETS).fill(0);
             for page in std::slice::from_raw_parts_mut(self.pages, self.page_count) {
                 if page.members != 0 {
@@ -362,6 +378,7 @@ impl CodeCache {
                 link = &raw mut (*self.at::<Block>(*link)).next;
             }
             block.physical = u64::MAX;
+            block.key = 0;
         }
     }
 }

@@ -4,9 +4,9 @@ use iced_x86::{Code, Instruction, MemorySize, Mnemonic, OpKind, Register};
 
 use super::lower::Lowering;
 use super::{Op, Uop};
-use crate::operand::{address_bits, full_register, memory_segment, register_offset};
+use crate::Mode;
+use crate::operand::{address_bits, full_register, register_offset};
 use crate::state::{FS_BASE, GS_BASE, PAGE_REGISTER};
-use crate::{Mode, Seg};
 
 /// Distance between two sizes, two forms, and two operations of the arithmetic in the list of operations.
 const FORM: u16 = 4;
@@ -30,7 +30,7 @@ impl Lowering {
         {
             return false;
         }
-        let uop = self.uop(Op::Nop, offset);
+        let uop = Self::uop(Op::Nop, offset);
         if let Some(op) = self.branch(insn, uop) {
             self.finish_branch(insn, op, offset);
             return true;
@@ -82,7 +82,11 @@ impl Lowering {
                     Form::MemoryRegister => Op::Store8,
                     Form::MemoryImmediate => Op::StoreI8,
                 };
-                uop.op = first.after(size);
+                uop.op = match (first, size.checked_sub(2)) {
+                    (Op::Load8, Some(place)) if !uop.has_index() => Op::LoadBase32.after(place),
+                    (Op::Store8, Some(place)) if !uop.has_index() => Op::StoreBase32.after(place),
+                    _ => first.after(size),
+                };
                 Some(uop)
             }
             Mnemonic::Movzx => self.extend(insn, uop, false),
@@ -134,13 +138,11 @@ impl Lowering {
                     return None;
                 }
                 uop.op = if wide { Op::PopR64 } else { Op::PopR32 };
-                uop.stack = true;
                 uop.a = register_offset(insn.op0_register())?;
                 Some(uop)
             }
             Mnemonic::Leave if matches!(insn.code(), Code::Leaved | Code::Leaveq) => {
                 uop.op = if wide { Op::Leave64 } else { Op::Leave32 };
-                uop.stack = true;
                 Some(uop)
             }
             _ => self.conditional(insn, uop),
@@ -149,22 +151,26 @@ impl Lowering {
 
     /// SETcc and CMOVcc.
     fn conditional(&mut self, insn: &Instruction, mut uop: Uop) -> Option<Uop> {
-        let code = insn.condition_code() as u8;
-        uop.c = code.checked_sub(1)?;
+        let condition = (insn.condition_code() as u8).checked_sub(1)?;
         if insn.op_count() == 1 {
             if insn.op0_kind() != OpKind::Register || insn.op0_register().size() != 1 {
                 return None;
             }
             uop.op = Op::Setcc;
             uop.a = register_offset(insn.op0_register())?;
+            uop.b = condition;
             return Some(uop);
         }
-        let condition = uop.c;
         let (form, size) = self.operands(insn, &mut uop)?;
-        uop.c = condition;
         let first = match form {
-            Form::RegisterRegister => Op::CmovRr32,
-            Form::RegisterMemory => Op::CmovRm32,
+            Form::RegisterRegister => {
+                uop.base = condition;
+                Op::CmovRr32
+            }
+            Form::RegisterMemory => {
+                uop.b = condition;
+                Op::CmovRm32
+            }
             _ => return None,
         };
         uop.op = first.after(size.checked_sub(2)?);
@@ -240,7 +246,7 @@ impl Lowering {
             (_, true) => Op::ImulRmi32,
         };
         if insn.op_count() == 3 {
-            uop.imm = insn.immediate(2) as i64;
+            uop.imm = insn.immediate(2) as i32;
         }
         uop.op = first.after(place);
         Some(uop)
@@ -252,7 +258,6 @@ impl Lowering {
         match insn.op0_kind() {
             OpKind::Register if insn.op0_register().size() == stack_bytes(wide) => {
                 uop.op = Op::PushR32.after(place);
-                uop.stack = true;
                 uop.a = register_offset(insn.op0_register())?;
             }
             OpKind::Memory if insn.memory_size().size() == stack_bytes(wide) => {
@@ -261,13 +266,11 @@ impl Lowering {
             }
             OpKind::Immediate8to32 | OpKind::Immediate32 if !wide => {
                 uop.op = Op::PushI32;
-                uop.stack = true;
-                uop.imm = insn.immediate(0) as i64;
+                uop.imm = insn.immediate(0) as i32;
             }
             OpKind::Immediate8to64 | OpKind::Immediate32to64 => {
                 uop.op = Op::PushI64;
-                uop.stack = true;
-                uop.imm = insn.immediate(0) as i64;
+                uop.imm = insn.immediate(0) as i32;
             }
             _ => return None,
         }
@@ -292,7 +295,7 @@ impl Lowering {
                     Form::MemoryRegister
                 }
                 _ => {
-                    uop.imm = sign_extended(insn.immediate(1), bytes);
+                    uop.imm = sign_extended(insn.immediate(1), bytes) as i32;
                     Form::MemoryImmediate
                 }
             }
@@ -308,7 +311,7 @@ impl Lowering {
                     Form::RegisterMemory
                 }
                 _ => {
-                    uop.imm = sign_extended(insn.immediate(1), bytes);
+                    uop.set_wide_immediate(sign_extended(insn.immediate(1), bytes));
                     Form::RegisterImmediate
                 }
             }
@@ -336,14 +339,13 @@ impl Lowering {
                 displacement as u32 as i32
             };
             uop.base = (full_register(insn.memory_base()) * 8) as u8;
-            uop.index = (full_register(insn.memory_index()) * 8) as u8;
-            uop.scale = insn.memory_index_scale().trailing_zeros() as u8;
+            let scale = insn.memory_index_scale().trailing_zeros() as u8 & Uop::SCALE;
+            uop.index = (full_register(insn.memory_index()) * 8) as u8 | scale;
         }
         if insn.memory_size() == MemorySize::Unknown {
             // LEA: no segment.
             return Some(());
         }
-        uop.stack = memory_segment(insn, self.mode.is_long()) == Seg::Ss;
         let (place, bit) = match insn.memory_segment() {
             Register::FS => (FS_BASE, Mode::FS_FLAT),
             Register::GS => (GS_BASE, Mode::GS_FLAT),
@@ -358,7 +360,6 @@ impl Lowering {
         }
         self.mode_mask |= bit;
         uop.index = (place * 8) as u8;
-        uop.scale = 0;
         Some(())
     }
 }
@@ -385,7 +386,7 @@ fn shift(insn: &Instruction, mut uop: Uop, first: Op) -> Option<Uop> {
         if count == 0 {
             return None;
         }
-        uop.imm = count as i64;
+        uop.imm = count as i32;
         uop.op = first.after(place);
     }
     Some(uop)
@@ -408,7 +409,7 @@ fn double_shift(insn: &Instruction, mut uop: Uop, op: Op) -> Option<Uop> {
     uop.op = op;
     uop.a = register_offset(insn.op0_register())?;
     uop.b = register_offset(insn.op1_register())?;
-    uop.imm = count as i64;
+    uop.imm = count as i32;
     Some(uop)
 }
 

@@ -22,6 +22,8 @@ pub(crate) enum Op {
     // Moves: register and register, immediate, load, store, store of an immediate.
     MovRr8, MovRr16, MovRr32, MovRr64, MovRi8, MovRi16, MovRi32, MovRi64, Load8, Load16, Load32, Load64,
     Store8, Store16, Store32, Store64, StoreI8, StoreI16, StoreI32, StoreI64,
+    // The same without an index.
+    LoadBase32, LoadBase64, StoreBase32, StoreBase64,
     // Zero and sign extension: from, to.
     ZxRr8, ZxRr16, ZxLoad8, ZxLoad16, SxRr8To32, SxRr16To32, SxRr8To64, SxRr16To64, SxRr32To64,
     SxLoad8To32, SxLoad16To32, SxLoad8To64, SxLoad16To64, SxLoad32To64,
@@ -51,7 +53,7 @@ pub(crate) enum Op {
     // Rotates by an immediate count that is not zero, double shifts, byte order, exchange, wide multiplication.
     RolRi32, RolRi64, RorRi32, RorRi64, ShldRri32, ShrdRri32, Bswap32, Bswap64, XchgRr32, XchgRr64, MulR32,
     MulR64, Cwde, Cdqe, Cdq, Cqo,
-    // Conditions: `c` is the condition.
+    // Conditions.
     Setcc, CmovRr32, CmovRr64, CmovRm32, CmovRm64,
     // Stack.
     PushR32, PushR64, PushI32, PushI64, PushM32, PushM64, PopR32, PopR64, Leave32, Leave64, Nop,
@@ -91,53 +93,93 @@ impl Op {
 }
 
 /// A micro-operation: an instruction, or two that belong together, with its operands ready.
-/// Registers are byte offsets into `Cpu::regs`.
+/// Registers are byte offsets into `Cpu::regs`. Many are executed once only, so what counts is how little memory they take.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(crate) struct Uop {
     pub(crate) op: Op,
     /// Offset of the instruction in its page, 0 to 4095 (4096 and above: in the next page).
     pub(crate) offset: u16,
-    /// First register, or a condition.
+    /// First register.
     pub(crate) a: u8,
-    /// Second register.
+    /// Second register; a condition; how a general instruction ends its block.
     pub(crate) b: u8,
-    /// Base register of an address.
+    /// Base register of an address; the condition of a conditional move between registers.
     pub(crate) base: u8,
-    /// Index register of an address.
+    /// Index register of an address, a multiple of 8, and the shift of the index, 0 to 3.
     pub(crate) index: u8,
-    /// Shift of the index, 0 to 3.
-    pub(crate) scale: u8,
-    /// Instructions of the block before this one.
-    pub(crate) ordinal: u8,
-    /// A condition, or how a general instruction ends its block.
-    pub(crate) c: u8,
-    /// The address is in the stack segment.
-    pub(crate) stack: bool,
-    /// Displacement of an address.
+    /// Displacement of an address; the upper half of an immediate operand of 64 bits.
     pub(crate) disp: i32,
-    /// Immediate operand, sign-extended.
-    pub(crate) imm: i64,
+    /// Immediate operand, to be sign-extended.
+    pub(crate) imm: i32,
 }
 
-/// What follows a branch: where it leads.
+impl Uop {
+    /// The register in `index`.
+    pub(crate) const INDEX: u8 = !7;
+    /// The shift in `index`.
+    pub(crate) const SCALE: u8 = 3;
+
+    /// Whether the address has an index.
+    pub(crate) fn has_index(&self) -> bool {
+        usize::from(self.index) != crate::state::ZERO * 8
+    }
+
+    /// Sets an immediate operand beside a register, which may have 64 bits.
+    pub(crate) fn set_wide_immediate(&mut self, value: i64) {
+        (self.imm, self.disp) = (value as i32, (value >> 32) as i32);
+    }
+
+    /// The immediate operand of [`Op::MovRi64`].
+    #[inline(always)]
+    pub(crate) fn wide_immediate(&self) -> u64 {
+        u64::from(self.disp as u32) << 32 | u64::from(self.imm as u32)
+    }
+}
+
+/// Where a branch led before: nowhere, a block that is certainly right, or one that has to be looked at first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub(crate) struct Link(u32);
+
+impl Link {
+    /// Not known yet.
+    pub(crate) const NONE: Self = Self(0);
+    const UNSURE: u32 = 1 << 31;
+
+    pub(crate) fn new(block: Offset, sure: bool) -> Self {
+        Self(if sure { block } else { block | Self::UNSURE })
+    }
+
+    /// Whether the block is right without a look at it: it is in the same page.
+    #[inline(always)]
+    pub(crate) fn is_sure(self) -> bool {
+        self.0 as i32 > 0
+    }
+
+    /// The block, 0 if it is not known.
+    #[inline(always)]
+    pub(crate) fn offset(self) -> Offset {
+        self.0 & !Self::UNSURE
+    }
+}
+
+/// What follows a branch: where it leads. As [`Op::End`] it ends a block without one.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(crate) struct Links {
     pub(crate) op: Op,
     /// Offset of the next instruction in the page.
     pub(crate) offset: u16,
-    /// The block of the target, if it is in the same page and was found before.
-    pub(crate) taken: Offset,
-    /// The block of the next instruction, likewise.
-    pub(crate) other: Offset,
-    pub(crate) ordinal: u8,
+    /// The block of the target.
+    pub(crate) taken: Link,
+    /// The block of the next instruction.
+    pub(crate) other: Link,
     /// The target, relative to the start of the page.
     pub(crate) target: i32,
-    pub(crate) unused: u32,
 }
 
-const _: () = assert!(size_of::<Links>() == size_of::<Uop>());
+const _: () = assert!(size_of::<Uop>() == 16 && size_of::<Links>() == size_of::<Uop>());
 
 /// The record of a general instruction. Its `ip` is its offset in its page.
 #[repr(C)]
