@@ -44,6 +44,29 @@ const SHL: u8 = 4;
 const SHR: u8 = 5;
 const SAR: u8 = 7;
 
+/// An access that the TLB cannot serve.
+#[derive(Clone, Copy)]
+struct Miss {
+    place: Place,
+    bytes: u32,
+    write: bool,
+}
+
+/// Where a micro-operation accesses memory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// At its operand.
+    Operand,
+    /// Where a push stores.
+    Push,
+    /// Where RSP points.
+    Top,
+    /// Where RBP points.
+    Frame,
+    /// Where it cannot be done by itself.
+    Never,
+}
+
 /// An operand of 1, 2, 4 or 8 bytes.
 trait Word: Copy {
     const BYTES: u64;
@@ -109,11 +132,12 @@ impl Cpu {
                 cpu.budget -= i64::from((*block).instructions);
                 let mut u: *const Uop = Block::first(block);
                 (target, link_at) = 'run: loop {
-                    let (linear, bytes, write) = 'miss: {
-                        let uop = &*u;
+                    let uop = &*u;
+                    u = u.add(1);
+                    let miss: Miss = 'miss: {
                         macro_rules! fail {
                             ($fault:expr) => {
-                                return cpu.failed(u, $fault)
+                                return cpu.failed(uop, $fault)
                             };
                         }
                         macro_rules! get {
@@ -155,8 +179,12 @@ impl Cpu {
                         }
                         // The TLB cannot serve an access.
                         macro_rules! miss {
-                            ($t:ty, $linear:expr, $write:expr) => {
-                                break 'miss ($linear, <$t as Word>::BYTES as u32, $write)
+                            ($t:ty, $place:ident, $write:expr) => {
+                                break 'miss Miss {
+                                    place: Place::$place,
+                                    bytes: <$t as Word>::BYTES as u32,
+                                    write: $write,
+                                }
                             };
                         }
                         macro_rules! entry {
@@ -164,49 +192,53 @@ impl Cpu {
                                 &*cpu.memory.entries.add(($linear >> 12) as usize % 1024)
                             };
                         }
+                        // Loads from where a micro-operation says, or from an address at a known place.
                         macro_rules! load {
-                            ($t:ty, $linear:expr) => {{
+                            ($t:ty, $linear:expr) => {
+                                load!($t, $linear, Operand)
+                            };
+                            ($t:ty, $linear:expr, $place:ident) => {{
                                 let linear: u64 = $linear;
                                 let entry = entry!(linear);
                                 if entry.read != linear.wrapping_add(<$t as Word>::BYTES - 1) & !PAGE_MASK {
-                                    miss!($t, linear, false)
+                                    miss!($t, $place, false)
                                 }
                                 ((linear as usize).wrapping_add(entry.addend) as *const $t).read_unaligned()
                             }};
                         }
                         // Where to store.
                         macro_rules! place {
-                            ($t:ty, $linear:expr) => {{
+                            ($t:ty, $linear:expr, $place:ident) => {{
                                 let linear: u64 = $linear;
                                 let entry = entry!(linear);
                                 if entry.write != linear.wrapping_add(<$t as Word>::BYTES - 1) & !PAGE_MASK {
-                                    miss!($t, linear, true)
+                                    miss!($t, $place, true)
                                 }
                                 (linear as usize).wrapping_add(entry.addend) as *mut $t
                             }};
                         }
-                        // Makes sure that the stack can be pushed to after a load from `linear`: if both pages have one entry
-                        // of the TLB, it can serve only one of them.
+                        // Makes sure that the stack can be pushed to after a load from the operand: if both pages have
+                        // one entry of the TLB, it can serve only one of them.
                         macro_rules! load_before_push {
                             ($t:ty) => {{
                                 let linear = ea!();
                                 let top = u64::from(get!($t, RSP).wrapping_sub(<$t as Word>::BYTES as $t));
-                                if (linear ^ top) >> 12 != 0 && (linear ^ top) >> 12 & 1023 == 0 {
-                                    break 'miss (linear, 0, false);
+                                if (linear ^ top) >> 12 != 0 && ((linear ^ top) >> 12).is_multiple_of(1024) {
+                                    miss!($t, Never, false)
                                 }
                                 load!($t, linear)
                             }};
                         }
                         macro_rules! store {
                             ($t:ty, $linear:expr, $value:expr) => {{
-                                let at = place!($t, $linear);
+                                let at = place!($t, $linear, Operand);
                                 at.write_unaligned($value)
                             }};
                         }
                         // A load and a store at one place: a fault is that of a write, and comes first.
                         macro_rules! modify {
                             ($t:ty, |$old:ident| $new:expr) => {{
-                                let at = place!($t, ea!());
+                                let at = place!($t, ea!(), Operand);
                                 let $old: $t = at.read_unaligned();
                                 at.write_unaligned($new)
                             }};
@@ -302,19 +334,18 @@ impl Cpu {
                             ($t:ty, $value:expr) => {{
                                 let value: $t = $value;
                                 let top: $t = get!($t, RSP).wrapping_sub(<$t as Word>::BYTES as $t);
-                                place!($t, u64::from(top)).write_unaligned(value);
+                                place!($t, u64::from(top), Push).write_unaligned(value);
                                 put!($t, RSP, top)
                             }};
                         }
                         macro_rules! pop {
                             ($t:ty) => {
-                                load!($t, u64::from(get!($t, RSP)))
+                                load!($t, u64::from(get!($t, RSP)), Top)
                             };
                         }
                         macro_rules! return_address {
                             () => {
-                                cpu.regs[PAGE_REGISTER]
-                                    .wrapping_add(u64::from((*u.add(1).cast::<Links>()).offset))
+                                cpu.regs[PAGE_REGISTER].wrapping_add(u64::from((*u.cast::<Links>()).offset))
                             };
                         }
                         // Returns to addresses that are none fail where they start.
@@ -328,7 +359,7 @@ impl Cpu {
                         // To another block: by the link if that is enough, else by its address.
                         macro_rules! go {
                             ($link:ident, $links:ident, $to:expr) => {{
-                                let $links = u.add(1).cast::<Links>().cast_mut();
+                                let $links = u.cast::<Links>().cast_mut();
                                 let link = (*$links).$link;
                                 if link.is_sure() && cpu.budget > 0 {
                                     let block: *const Block = cpu.code.at(link.offset());
@@ -346,13 +377,13 @@ impl Cpu {
                             ($t:ty) => {{
                                 let back = return_address!() as $t;
                                 push!($t, back);
-                                cpu.code.calls.push(u64::from(back), u.add(1).cast::<Links>().cast_mut());
+                                cpu.code.calls.push(u64::from(back), u.cast::<Links>().cast_mut());
                             }};
                         }
                         // To an address that was computed.
                         macro_rules! indirect {
                             ($to:expr) => {
-                                break 'run ($to, &raw mut (*u.add(1).cast::<Links>().cast_mut()).taken)
+                                break 'run ($to, &raw mut (*u.cast::<Links>().cast_mut()).taken)
                             };
                         }
                         macro_rules! back {
@@ -799,7 +830,7 @@ impl Cpu {
                             }
                             Op::Leave32 => {
                                 let frame = get!(u32, RBP);
-                                let value = load!(u32, u64::from(frame));
+                                let value = load!(u32, u64::from(frame), Frame);
                                 put!(u32, RSP, frame.wrapping_add(4));
                                 put!(u32, RBP, value);
                             }
@@ -829,7 +860,7 @@ impl Cpu {
                             }
                             Op::Leave64 => {
                                 let frame = get!(u64, RBP);
-                                let value = load!(u64, u64::from(frame));
+                                let value = load!(u64, u64::from(frame), Frame);
                                 put!(u64, RSP, frame.wrapping_add(8));
                                 put!(u64, RBP, value);
                             }
@@ -1079,27 +1110,28 @@ impl Cpu {
                                 let general = &*cpu.code.at::<General>(uop.imm as u32);
                                 let start = cpu.regs[PAGE_REGISTER].wrapping_add(u64::from(uop.offset));
                                 cpu.rip = start.wrapping_add(u64::from(uop.a)) & cpu.address_mask;
-                                cpu.uop = u;
+                                cpu.uop = uop;
                                 let result = (general.handler)(cpu, &general.insn);
-                                u = cpu.uop;
+                                let done = cpu.uop;
                                 if let Err(fault) = result {
                                     if fault == Fault::Halt {
                                         return Left::Failed(fault);
                                     }
-                                    fail!(fault)
+                                    return cpu.failed(done, fault);
                                 }
-                                if (*u).op == Op::GeneralEnd {
-                                    if (*u).b != 0 {
+                                if (*done).op == Op::GeneralEnd {
+                                    if (*done).b != 0 {
                                         break 'run (cpu.rip, std::ptr::null_mut());
                                     }
                                     return Left::Check;
                                 }
                                 if cpu.code.changed {
-                                    return cpu.leave_after(u);
+                                    return cpu.leave_after(done);
                                 }
+                                u = done.add(1);
                             }
                             Op::End => {
-                                let links = u.cast::<Links>().cast_mut();
+                                let links = (&raw const *uop).cast::<Links>().cast_mut();
                                 break 'run (
                                     cpu.regs[PAGE_REGISTER].wrapping_add(u64::from((*links).offset))
                                         & cpu.address_mask,
@@ -1108,10 +1140,9 @@ impl Cpu {
                             }
                             Op::Links => return Left::Check,
                         }
-                        u = u.add(1);
                         continue 'run;
                     };
-                    match cpu.outside(u, linear, bytes, write) {
+                    match cpu.outside(uop, miss) {
                         Some(next) => u = next.as_ptr(),
                         None => return cpu.take_left(),
                     }
@@ -1226,19 +1257,13 @@ impl Cpu {
         Left::Check
     }
 
-    /// An access of micro-operation `u` that the TLB could not serve (0 bytes: never will). Where to go on: there again, if it can now, or after
+    /// An access of micro-operation `u` that the TLB could not serve. Where to go on: there again, if it can now, or after
     /// the instruction; `None` if the chain is to be left.
     #[cold]
     #[inline(never)]
-    unsafe fn outside(
-        &mut self,
-        u: *const Uop,
-        linear: u64,
-        bytes: u32,
-        write: bool,
-    ) -> Option<NonNull<Uop>> {
+    unsafe fn outside(&mut self, u: *const Uop, miss: Miss) -> Option<NonNull<Uop>> {
         // SAFETY: the caller is executing it.
-        match unsafe { self.serve(u, linear, bytes, write) } {
+        match unsafe { self.serve(u, miss) } {
             Ok(next) => NonNull::new(next.cast_mut()),
             Err(left) => {
                 self.left = left;
@@ -1247,15 +1272,23 @@ impl Cpu {
         }
     }
 
-    unsafe fn serve(
-        &mut self,
-        u: *const Uop,
-        linear: u64,
-        bytes: u32,
-        write: bool,
-    ) -> Result<*const Uop, Left> {
-        let in_page = bytes != 0 && (linear & PAGE_MASK) + u64::from(bytes) <= PAGE;
-        if in_page && !self.memory.is_checked() && (!self.mode.is_long() || is_canonical(linear)) {
+    unsafe fn serve(&mut self, u: *const Uop, miss: Miss) -> Result<*const Uop, Left> {
+        let Miss { place, bytes, write } = miss;
+        let register = |register: u8| self.regs.get(usize::from(register / 8)).copied().unwrap_or(0);
+        // SAFETY: the caller is executing it.
+        let uop = unsafe { &*u };
+        let linear = match place {
+            Place::Operand => register(uop.base)
+                .wrapping_add(register(uop.index) << (uop.index & Uop::SCALE))
+                .wrapping_add(i64::from(uop.disp) as u64),
+            Place::Push => register(RSP).wrapping_sub(u64::from(bytes)),
+            Place::Top => register(RSP),
+            Place::Frame => register(RBP),
+            Place::Never => 0,
+        } & self.address_mask;
+        let in_page = (linear & PAGE_MASK) + u64::from(bytes) <= PAGE;
+        let ordinary = in_page && place != Place::Never && !self.memory.is_checked();
+        if ordinary && (!self.mode.is_long() || is_canonical(linear)) {
             let access = if write { Access::Write } else { Access::Read };
             let user = self.memory.is_user();
             if let Err(fault) = self.translate(linear, access, user) {
