@@ -13,8 +13,6 @@
     reason = "the same arms are written for operands of 32 and 64 bits"
 )]
 
-use std::ptr::NonNull;
-
 use crate::code::{Block, General, Link, Links, Offset, Op, Uop};
 use crate::memory::{Access, PAGE, PAGE_MASK, is_canonical};
 use crate::run::Left;
@@ -44,12 +42,30 @@ const SHL: u8 = 4;
 const SHR: u8 = 5;
 const SAR: u8 = 7;
 
-/// An access that the TLB cannot serve.
-#[derive(Clone, Copy)]
-struct Miss {
-    place: Place,
-    bytes: u32,
-    write: bool,
+/// Why the loop was left.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Exit(u32);
+
+impl Exit {
+    /// Something may have to be looked at; `Cpu::rip` says where to go on.
+    const CHECK: Self = Self(0);
+    /// The block at `Cpu::rip` has to be found; it is to be linked at `Cpu::link`.
+    const ENTER: Self = Self(1);
+    /// The instruction of `Cpu::uop` failed with `Cpu::fault`.
+    const FAILED: Self = Self(2);
+    /// Code may have changed; the instruction of `Cpu::uop` was the last one.
+    const CHANGED: Self = Self(3);
+
+    /// `Cpu::uop` accesses memory, which the TLB cannot serve.
+    const fn miss(place: Place, bytes: u32, write: bool) -> Self {
+        Self(1 << 31 | bytes << 16 | (write as u32) << 8 | place as u32)
+    }
+
+    /// Where, how many bytes, and whether it is a write.
+    fn access(self) -> (Place, u32, bool) {
+        let place = Place::ALL.into_iter().find(|place| *place as u32 == self.0 & 0xFF);
+        (place.unwrap_or(Place::Never), self.0 >> 16 & 0xFF, self.0 & 0x100 != 0)
+    }
 }
 
 /// Where a micro-operation accesses memory.
@@ -65,6 +81,10 @@ enum Place {
     Frame,
     /// Where it cannot be done by itself.
     Never,
+}
+
+impl Place {
+    const ALL: [Self; 5] = [Self::Operand, Self::Push, Self::Top, Self::Frame, Self::Never];
 }
 
 /// An operand of 1, 2, 4 or 8 bytes.
@@ -109,37 +129,58 @@ word!(u64, i64, u64);
 impl Cpu {
     /// Executes the chain of blocks that begins with `first` at `rip`, until something has to be looked at.
     pub(crate) fn run_blocks(&mut self, first: Offset) -> Left {
-        if self.mode.is_long() { self.execute::<true>(first) } else { self.execute::<false>(first) }
+        let long = self.mode.is_long();
+        self.code.changed = false;
+        // SAFETY: it is a block; what the loop leaves in `uop` and `link` is what it is executing.
+        unsafe {
+            let mut u = self.begin(self.code.at(first), self.rip);
+            loop {
+                let exit = if long { self.execute::<true>(u) } else { self.execute::<false>(u) };
+                let next = match exit {
+                    Exit::CHECK => return Left::Check,
+                    Exit::ENTER => self.enter(self.rip, self.link),
+                    Exit::FAILED => return self.failed(self.uop, self.fault),
+                    Exit::CHANGED => return self.leave_after(self.uop),
+                    miss => self.serve(self.uop, miss),
+                };
+                match next {
+                    Ok(next) => u = next,
+                    Err(left) => return left,
+                }
+            }
+        }
     }
 
-    /// See [`Cpu::run_blocks`]; `LONG` is whether this is 64-bit code, which forms addresses of 64 bits.
+    /// Makes `block` at `target` the current one; its first micro-operation.
+    #[inline(always)]
+    unsafe fn begin(&mut self, block: *const Block, target: u64) -> *const Uop {
+        // SAFETY: the caller has found it.
+        unsafe {
+            self.current = block;
+            self.regs[PAGE_REGISTER] = target.wrapping_sub((*block).physical & PAGE_MASK);
+            self.budget -= i64::from((*block).instructions);
+            Block::first(block)
+        }
+    }
+
+    /// Executes micro-operations from `u` on, which is in the current block; `LONG` is whether this is 64-bit code, which
+    /// forms addresses of 64 bits.
+    ///
+    /// The loop calls nothing but handlers of general instructions, and keeps nothing but the place of the
+    /// micro-operation in variables: so the compiler can leave that in a register. The CPU lies at a fixed address in the
+    /// module.
     #[allow(clippy::too_many_lines, reason = "one arm for each micro-operation")]
-    fn execute<const LONG: bool>(&mut self, first: Offset) -> Left {
+    unsafe fn execute<const LONG: bool>(&mut self, mut u: *const Uop) -> Exit {
         // SAFETY: blocks and records are what the decoder made, register offsets too. Throwing code away sets
         // `changed`, and the arena is reused only when a block is made, which ends the use of the old one.
         unsafe {
-            // The loop keeps nothing but the place of the micro-operation in variables, and not even that across a
-            // call: the CPU lies at a fixed address in the module.
             let here = Self::place(self);
             let cpu = &mut *here;
-            let mut target = cpu.rip;
-            let mut link_at: *mut Link;
-            cpu.current = cpu.code.at(first);
-            cpu.code.changed = false;
             loop {
-                let block = cpu.current;
-                cpu.regs[PAGE_REGISTER] = target.wrapping_sub((*block).physical & PAGE_MASK);
-                cpu.budget -= i64::from((*block).instructions);
-                let mut u: *const Uop = Block::first(block);
-                (target, link_at) = 'run: loop {
+                let (target, link) = 'run: loop {
                     let uop = &*u;
                     u = u.add(1);
-                    let miss: Miss = 'miss: {
-                        macro_rules! fail {
-                            ($fault:expr) => {
-                                return cpu.failed(uop, $fault)
-                            };
-                        }
+                    let exit = 'exit: {
                         macro_rules! get {
                             ($t:ty, $at:expr) => {
                                 (&raw mut (*here).regs).cast::<u8>().add(usize::from($at)).cast::<$t>().read()
@@ -180,11 +221,7 @@ impl Cpu {
                         // The TLB cannot serve an access.
                         macro_rules! miss {
                             ($t:ty, $place:ident, $write:expr) => {
-                                break 'miss Miss {
-                                    place: Place::$place,
-                                    bytes: <$t as Word>::BYTES as u32,
-                                    write: $write,
-                                }
+                                break 'exit const { Exit::miss(Place::$place, <$t as Word>::BYTES as u32, $write) }
                             };
                         }
                         macro_rules! entry {
@@ -352,7 +389,8 @@ impl Cpu {
                         macro_rules! check_target {
                             ($to:expr) => {
                                 if cpu.mode.is_long() && !is_canonical($to) {
-                                    fail!(Fault::GP0)
+                                    cpu.fault = Fault::GP0;
+                                    break 'exit Exit::FAILED;
                                 }
                             };
                         }
@@ -1112,59 +1150,52 @@ impl Cpu {
                                 cpu.rip = start.wrapping_add(u64::from(uop.a)) & cpu.address_mask;
                                 cpu.uop = uop;
                                 let result = (general.handler)(cpu, &general.insn);
-                                let done = cpu.uop;
+                                u = cpu.uop;
                                 if let Err(fault) = result {
-                                    if fault == Fault::Halt {
-                                        return Left::Failed(fault);
-                                    }
-                                    return cpu.failed(done, fault);
+                                    cpu.fault = fault;
+                                    return Exit::FAILED;
                                 }
-                                if (*done).op == Op::GeneralEnd {
-                                    if (*done).b != 0 {
+                                if (*u).op == Op::GeneralEnd {
+                                    if (*u).b != 0 {
                                         break 'run (cpu.rip, std::ptr::null_mut());
                                     }
-                                    return Left::Check;
+                                    return Exit::CHECK;
                                 }
                                 if cpu.code.changed {
-                                    return cpu.leave_after(done);
+                                    return Exit::CHANGED;
                                 }
-                                u = done.add(1);
+                                u = u.add(1);
                             }
                             Op::End => {
                                 let links = (&raw const *uop).cast::<Links>().cast_mut();
-                                break 'run (
-                                    cpu.regs[PAGE_REGISTER].wrapping_add(u64::from((*links).offset))
-                                        & cpu.address_mask,
-                                    &raw mut (*links).taken,
-                                );
+                                let next = cpu.regs[PAGE_REGISTER].wrapping_add(u64::from((*links).offset));
+                                break 'run (next & cpu.address_mask, &raw mut (*links).taken);
                             }
-                            Op::Links => return Left::Check,
+                            Op::Links => return Exit::CHECK,
                         }
                         continue 'run;
                     };
-                    match cpu.outside(uop, miss) {
-                        Some(next) => u = next.as_ptr(),
-                        None => return cpu.take_left(),
-                    }
+                    cpu.uop = uop;
+                    return exit;
                 };
                 if cpu.budget <= 0 {
                     cpu.rip = target;
-                    return Left::Check;
+                    return Exit::CHECK;
                 }
-                let hint = if link_at.is_null() { Link::NONE } else { *link_at };
+                let hint = if link.is_null() { Link::NONE } else { *link };
                 let mut block: *const Block = cpu.code.at(hint.offset());
                 if !cpu.code.is_valid(block, target) {
                     block = cpu.code.at(cpu.code.noted(target));
                     if !cpu.code.is_valid(block, target) {
-                        match cpu.enter(target, link_at) {
-                            Some(found) => block = found.as_ptr(),
-                            None => return cpu.take_left(),
-                        }
-                    } else if !link_at.is_null() {
-                        *link_at = cpu.link_to(block, target);
+                        cpu.rip = target;
+                        cpu.link = link;
+                        return Exit::ENTER;
+                    }
+                    if !link.is_null() {
+                        *link = cpu.link_to(block, target);
                     }
                 }
-                cpu.current = block;
+                u = cpu.begin(block, target);
             }
         }
     }
@@ -1183,30 +1214,23 @@ impl Cpu {
         this
     }
 
-    /// The block at `target`, which is noted for the next time and linked at `link`, if that is not null; `None` if it is
-    /// to be left.
+    /// Enters the block at `target`, which is noted for the next time and linked at `link`, if that is not null; its first
+    /// micro-operation.
     #[cold]
     #[inline(never)]
-    unsafe fn enter(&mut self, target: u64, link: *mut Link) -> Option<NonNull<Block>> {
-        self.rip = target;
+    unsafe fn enter(&mut self, target: u64, link: *mut Link) -> Result<*const Uop, Left> {
         let arena_was_reused = self.code.changed;
         // SAFETY: `link` belongs to a block that is still there unless code was thrown away meanwhile.
         unsafe {
             let known = if link.is_null() { Link::NONE } else { *link };
             let likely = if known == Link::NONE { self.code.noted(target) } else { known.offset() };
-            let block = match self.find_and_note(target, likely) {
-                Ok(block) => block,
-                Err(fault) => {
-                    self.left = Left::Failed(fault);
-                    return None;
-                }
-            };
-            let place = self.code.at::<Block>(block);
+            let block = self.find_and_note(target, likely).map_err(Left::Failed)?;
+            let block = self.code.at::<Block>(block);
             if !link.is_null() && !arena_was_reused && !self.code.changed {
-                *link = self.link_to(place, target);
+                *link = self.link_to(block, target);
             }
             self.code.changed = false;
-            NonNull::new(place)
+            Ok(self.begin(block, target))
         }
     }
 
@@ -1219,15 +1243,13 @@ impl Cpu {
         Link::new(self.code.offset_of(block), sure)
     }
 
-    /// Why the chain is left, after it was put there.
-    fn take_left(&mut self) -> Left {
-        std::mem::replace(&mut self.left, Left::Check)
-    }
-
-    /// Leaves at a fault: as if the instruction, and those after it, had not been begun.
+    /// Leaves at a fault: as if the instruction, and those after it, had not been begun. But HLT has been executed.
     #[cold]
     #[inline(never)]
     unsafe fn failed(&mut self, uop: *const Uop, fault: Fault) -> Left {
+        if fault == Fault::Halt {
+            return Left::Failed(fault);
+        }
         // SAFETY: the caller is executing them.
         unsafe {
             self.rip = self.regs[PAGE_REGISTER].wrapping_add(u64::from((*uop).offset)) & self.address_mask;
@@ -1258,22 +1280,11 @@ impl Cpu {
     }
 
     /// An access of micro-operation `u` that the TLB could not serve. Where to go on: there again, if it can now, or after
-    /// the instruction; `None` if the chain is to be left.
+    /// the instruction.
     #[cold]
     #[inline(never)]
-    unsafe fn outside(&mut self, u: *const Uop, miss: Miss) -> Option<NonNull<Uop>> {
-        // SAFETY: the caller is executing it.
-        match unsafe { self.serve(u, miss) } {
-            Ok(next) => NonNull::new(next.cast_mut()),
-            Err(left) => {
-                self.left = left;
-                None
-            }
-        }
-    }
-
-    unsafe fn serve(&mut self, u: *const Uop, miss: Miss) -> Result<*const Uop, Left> {
-        let Miss { place, bytes, write } = miss;
+    unsafe fn serve(&mut self, u: *const Uop, miss: Exit) -> Result<*const Uop, Left> {
+        let (place, bytes, write) = miss.access();
         let register = |register: u8| self.regs.get(usize::from(register / 8)).copied().unwrap_or(0);
         // SAFETY: the caller is executing it.
         let uop = unsafe { &*u };

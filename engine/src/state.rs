@@ -1,9 +1,10 @@
 //! The architectural state of the CPU, and how it starts.
 
-use crate::code::{Block, CodeCache, Uop};
+use crate::Fault;
+use crate::code::{Block, CodeCache, Link, Uop};
 use crate::flags::{LazyFlags, flag};
 use crate::memory::Memory;
-use crate::run::{Left, Shared};
+use crate::run::Shared;
 use crate::segment::{Seg, Segment, TableRegister};
 use crate::x87::Fpu;
 
@@ -165,10 +166,12 @@ pub struct Cpu {
     pub(crate) code: CodeCache,
     /// The block being executed.
     pub(crate) current: *const Block,
-    /// The micro-operation of the general instruction being executed.
+    /// The micro-operation for whose sake the interpreter's loop calls something or was left.
     pub(crate) uop: *const Uop,
-    /// Why the chain of blocks was left, when a helper of the interpreter's loop has decided that.
-    pub(crate) left: Left,
+    /// How that instruction failed.
+    pub(crate) fault: Fault,
+    /// Where the next block is to be linked, or null.
+    pub(crate) link: *mut Link,
     /// Linear address of the last page fault, until it is delivered.
     pub fault_address: u64,
     /// Local descriptor table.
@@ -223,7 +226,8 @@ impl Cpu {
             code: CodeCache::new(ram_bytes)?,
             current: std::ptr::null(),
             uop: std::ptr::null(),
-            left: Left::Check,
+            fault: Fault::Repeat,
+            link: std::ptr::null_mut(),
             fault_address: 0,
             ldtr: Segment::default(),
             tr: Segment::default(),
