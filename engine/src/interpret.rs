@@ -14,7 +14,7 @@
 )]
 
 use crate::code::{Block, General, Link, Links, Offset, Op, Uop};
-use crate::memory::{Access, PAGE, PAGE_MASK, is_canonical};
+use crate::memory::{Access, PAGE, PAGE_MASK, Tlb, is_canonical};
 use crate::run::Left;
 use crate::state::PAGE_REGISTER;
 use crate::{Cpu, Fault, general};
@@ -79,12 +79,27 @@ enum Place {
     Top,
     /// Where RBP points.
     Frame,
+    /// At the operand of the first instruction of a pair.
+    First,
+    /// At that of the second.
+    Second,
+    /// Where what the first one loads points to.
+    Chained,
     /// Where it cannot be done by itself.
     Never,
 }
 
 impl Place {
-    const ALL: [Self; 5] = [Self::Operand, Self::Push, Self::Top, Self::Frame, Self::Never];
+    const ALL: [Self; 8] = [
+        Self::Operand,
+        Self::Push,
+        Self::Top,
+        Self::Frame,
+        Self::First,
+        Self::Second,
+        Self::Chained,
+        Self::Never,
+    ];
 }
 
 /// An operand of 1, 2, 4 or 8 bytes.
@@ -221,7 +236,7 @@ impl Cpu {
                         // The TLB cannot serve an access.
                         macro_rules! miss {
                             ($t:ty, $place:ident, $write:expr) => {
-                                break 'exit const { Exit::miss(Place::$place, <$t as Word>::BYTES as u32, $write) }
+                                break 'exit const { Exit::miss(Place::$place, size_of::<$t>() as u32, $write) }
                             };
                         }
                         macro_rules! entry {
@@ -229,26 +244,34 @@ impl Cpu {
                                 &*cpu.memory.entries.add(($linear >> 12) as usize % 1024)
                             };
                         }
+                        // Where to load.
+                        macro_rules! readable {
+                            ($t:ty, $linear:expr, $place:ident) => {{
+                                let linear: u64 = $linear;
+                                let entry = entry!(linear);
+                                if entry.read != linear.wrapping_add(size_of::<$t>() as u64 - 1) & !PAGE_MASK
+                                {
+                                    miss!($t, $place, false)
+                                }
+                                (linear as usize).wrapping_add(entry.addend) as *const $t
+                            }};
+                        }
                         // Loads from where a micro-operation says, or from an address at a known place.
                         macro_rules! load {
                             ($t:ty, $linear:expr) => {
                                 load!($t, $linear, Operand)
                             };
-                            ($t:ty, $linear:expr, $place:ident) => {{
-                                let linear: u64 = $linear;
-                                let entry = entry!(linear);
-                                if entry.read != linear.wrapping_add(<$t as Word>::BYTES - 1) & !PAGE_MASK {
-                                    miss!($t, $place, false)
-                                }
-                                ((linear as usize).wrapping_add(entry.addend) as *const $t).read_unaligned()
-                            }};
+                            ($t:ty, $linear:expr, $place:ident) => {
+                                readable!($t, $linear, $place).read_unaligned()
+                            };
                         }
                         // Where to store.
                         macro_rules! place {
                             ($t:ty, $linear:expr, $place:ident) => {{
                                 let linear: u64 = $linear;
                                 let entry = entry!(linear);
-                                if entry.write != linear.wrapping_add(<$t as Word>::BYTES - 1) & !PAGE_MASK {
+                                if entry.write != linear.wrapping_add(size_of::<$t>() as u64 - 1) & !PAGE_MASK
+                                {
                                     miss!($t, $place, true)
                                 }
                                 (linear as usize).wrapping_add(entry.addend) as *mut $t
@@ -260,7 +283,7 @@ impl Cpu {
                             ($t:ty) => {{
                                 let linear = ea!();
                                 let top = u64::from(get!($t, RSP).wrapping_sub(<$t as Word>::BYTES as $t));
-                                if (linear ^ top) >> 12 != 0 && ((linear ^ top) >> 12).is_multiple_of(1024) {
+                                if !Tlb::are_apart(linear, top) {
                                     miss!($t, Never, false)
                                 }
                                 load!($t, linear)
@@ -278,6 +301,92 @@ impl Cpu {
                                 let at = place!($t, ea!(), Operand);
                                 let $old: $t = at.read_unaligned();
                                 at.write_unaligned($new)
+                            }};
+                        }
+                        // Linear address of an operand of a pair.
+                        macro_rules! address {
+                            ($base:expr, $displacement:expr) => {
+                                if LONG {
+                                    get!(u64, $base).wrapping_add(i64::from($displacement) as u64)
+                                } else {
+                                    u64::from(get!(u32, $base).wrapping_add($displacement as u32))
+                                }
+                            };
+                        }
+                        macro_rules! load_at {
+                            ($t:ty, $base:expr, $displacement:expr, $place:ident) => {
+                                load!($t, address!($base, $displacement), $place)
+                            };
+                        }
+                        // What may fail of a part of a pair: its access to memory.
+                        macro_rules! check {
+                            (Load, $place:ident, $base:expr, $value:expr) => {
+                                readable!(u32, address!($base, $value), $place)
+                            };
+                            (Store, $place:ident, $base:expr, $value:expr) => {
+                                place!(u32, address!($base, $value), $place)
+                            };
+                            ($other:ident, $place:ident, $base:expr, $value:expr) => {
+                                std::ptr::null_mut::<u32>()
+                            };
+                        }
+                        // The rest of it.
+                        macro_rules! act {
+                            (Load, $at:expr, $a:expr, $b:expr, $value:expr) => {
+                                put!(u32, $a, $at.read_unaligned())
+                            };
+                            (Store, $at:expr, $a:expr, $b:expr, $value:expr) => {
+                                $at.write_unaligned(get!(u32, $a))
+                            };
+                            (Move, $at:expr, $a:expr, $b:expr, $value:expr) => {
+                                put!(u32, $a, get!(u32, $b))
+                            };
+                            (Add, $at:expr, $a:expr, $b:expr, $value:expr) => {
+                                act!(ADD, $a, get!(u32, $b).sign())
+                            };
+                            (Xor, $at:expr, $a:expr, $b:expr, $value:expr) => {
+                                act!(XOR, $a, get!(u32, $b).sign())
+                            };
+                            (And, $at:expr, $a:expr, $b:expr, $value:expr) => {
+                                act!(AND, $a, get!(u32, $b).sign())
+                            };
+                            (Or, $at:expr, $a:expr, $b:expr, $value:expr) => {
+                                act!(OR, $a, get!(u32, $b).sign())
+                            };
+                            (AddI, $at:expr, $a:expr, $b:expr, $value:expr) => {
+                                act!(ADD, $a, i64::from($value))
+                            };
+                            (AndI, $at:expr, $a:expr, $b:expr, $value:expr) => {
+                                act!(AND, $a, i64::from($value))
+                            };
+                            (SubI, $at:expr, $a:expr, $b:expr, $value:expr) => {
+                                act!(SUB, $a, i64::from($value))
+                            };
+                            (Lea, $at:expr, $a:expr, $b:expr, $value:expr) => {
+                                put!(u32, $a, get!(u32, $b).wrapping_add($value as u32))
+                            };
+                            (ShrI, $at:expr, $a:expr, $b:expr, $value:expr) => {{
+                                let a = get!(u32, $a).sign();
+                                put!(u32, $a, cpu.shift::<SHR, u32>(a, $value as u32) as u32)
+                            }};
+                            (RorI, $at:expr, $a:expr, $b:expr, $value:expr) => {
+                                put!(u32, $a, cpu.rotate_right(get!(u32, $a), $value as u32))
+                            };
+                            (RolI, $at:expr, $a:expr, $b:expr, $value:expr) => {
+                                put!(u32, $a, cpu.rotate_left(get!(u32, $a), $value as u32))
+                            };
+                            ($op:ident, $a:expr, $b:expr) => {{
+                                let (a, b) = (get!(u32, $a).sign(), $b);
+                                put!(u32, $a, cpu.alu::<$op, u32>(a, b) as u32)
+                            }};
+                        }
+                        macro_rules! pair {
+                            ($first:ident, $second:ident) => {{
+                                let first = check!($first, First, uop.b, uop.disp);
+                                let second = check!($second, Second, uop.index, uop.imm);
+                                let _ = (first, second);
+                                act!($first, first, uop.a, uop.b, uop.disp);
+                                act!($second, second, uop.base, uop.index, uop.imm)
                             }};
                         }
                         macro_rules! alu_rr {
@@ -454,9 +563,37 @@ impl Cpu {
                                 let b = load!($t, ea!()).sign();
                                 (get!($t, uop.a).sign(), b)
                             }};
+                            (mr, $t:ty) => {{
+                                let a = load!($t, ea!()).sign();
+                                (a, get!($t, uop.a).sign())
+                            }};
                             (mi, $t:ty) => {
                                 (load!($t, ea!()).sign(), imm!())
                             };
+                        }
+                        macro_rules! and_branch {
+                            ($r:ident, $taken:expr) => {{
+                                let $r = cpu.alu::<AND, u32>(get!(u32, uop.a).sign(), imm!());
+                                put!(u32, uop.a, $r as u32);
+                                branch!($taken)
+                            }};
+                        }
+                        macro_rules! sub_branch {
+                            ($r:ident, $taken:expr) => {{
+                                let at = place!(u32, ea!(), Operand);
+                                let $r = cpu.alu::<SUB, u32>(at.read_unaligned().sign(), imm!());
+                                at.write_unaligned($r as u32);
+                                branch!($taken)
+                            }};
+                        }
+                        // A load, TEST of the register with itself, and a branch.
+                        macro_rules! load_branch {
+                            ($r:ident, $taken:expr) => {{
+                                let value = load!(u32, base!());
+                                put!(u32, uop.a, value);
+                                let $r = cpu.alu::<AND, u32>(value.sign(), value.sign());
+                                branch!($taken)
+                            }};
                         }
                         macro_rules! cmp_branch {
                             ($form:ident, $t:ty, $a:ident, $b:ident, $r:ident, $taken:expr) => {{
@@ -771,16 +908,10 @@ impl Cpu {
                             Op::ImulRri64 => imul!(u64, get!(u64, uop.b), imm!() as u64),
                             Op::ImulRmi64 => imul!(u64, load!(u64, ea!()), imm!() as u64),
                             Op::RolRi32 => {
-                                let value = get!(u32, uop.a).rotate_left(uop.imm as u32);
-                                put!(u32, uop.a, value);
-                                let carry = value as u32 & 1;
-                                cpu.flags_rotate(carry | ((value >> 31) as u32 ^ carry) << 11);
+                                put!(u32, uop.a, cpu.rotate_left(get!(u32, uop.a), uop.imm as u32))
                             }
                             Op::RorRi32 => {
-                                let value = get!(u32, uop.a).rotate_right(uop.imm as u32);
-                                put!(u32, uop.a, value);
-                                let (carry, next) = ((value >> 31) as u32, (value >> 30) as u32 & 1);
-                                cpu.flags_rotate(carry | (carry ^ next) << 11);
+                                put!(u32, uop.a, cpu.rotate_right(get!(u32, uop.a), uop.imm as u32))
                             }
                             Op::Bswap32 => put!(u32, uop.a, get!(u32, uop.a).swap_bytes()),
                             Op::XchgRr32 => {
@@ -903,6 +1034,235 @@ impl Cpu {
                                 put!(u64, RBP, value);
                             }
                             Op::Nop => {}
+                            Op::LoadLoad => pair!(Load, Load),
+                            Op::LoadStore => pair!(Load, Store),
+                            Op::LoadMove => pair!(Load, Move),
+                            Op::LoadAdd => pair!(Load, Add),
+                            Op::LoadXor => pair!(Load, Xor),
+                            Op::LoadAnd => pair!(Load, And),
+                            Op::LoadOr => pair!(Load, Or),
+                            Op::LoadAddI => pair!(Load, AddI),
+                            Op::LoadAndI => pair!(Load, AndI),
+                            Op::LoadSubI => pair!(Load, SubI),
+                            Op::LoadLea => pair!(Load, Lea),
+                            Op::LoadShrI => pair!(Load, ShrI),
+                            Op::LoadRorI => pair!(Load, RorI),
+                            Op::LoadRolI => pair!(Load, RolI),
+                            Op::StoreLoad => pair!(Store, Load),
+                            Op::StoreStore => pair!(Store, Store),
+                            Op::StoreMove => pair!(Store, Move),
+                            Op::StoreAdd => pair!(Store, Add),
+                            Op::StoreXor => pair!(Store, Xor),
+                            Op::StoreAnd => pair!(Store, And),
+                            Op::StoreOr => pair!(Store, Or),
+                            Op::StoreAddI => pair!(Store, AddI),
+                            Op::StoreAndI => pair!(Store, AndI),
+                            Op::StoreSubI => pair!(Store, SubI),
+                            Op::StoreLea => pair!(Store, Lea),
+                            Op::StoreShrI => pair!(Store, ShrI),
+                            Op::StoreRorI => pair!(Store, RorI),
+                            Op::StoreRolI => pair!(Store, RolI),
+                            Op::MoveLoad => pair!(Move, Load),
+                            Op::MoveStore => pair!(Move, Store),
+                            Op::MoveMove => pair!(Move, Move),
+                            Op::MoveAdd => pair!(Move, Add),
+                            Op::MoveXor => pair!(Move, Xor),
+                            Op::MoveAnd => pair!(Move, And),
+                            Op::MoveOr => pair!(Move, Or),
+                            Op::MoveAddI => pair!(Move, AddI),
+                            Op::MoveAndI => pair!(Move, AndI),
+                            Op::MoveSubI => pair!(Move, SubI),
+                            Op::MoveLea => pair!(Move, Lea),
+                            Op::MoveShrI => pair!(Move, ShrI),
+                            Op::MoveRorI => pair!(Move, RorI),
+                            Op::MoveRolI => pair!(Move, RolI),
+                            Op::AddLoad => pair!(Add, Load),
+                            Op::AddStore => pair!(Add, Store),
+                            Op::AddMove => pair!(Add, Move),
+                            Op::AddAdd => pair!(Add, Add),
+                            Op::AddXor => pair!(Add, Xor),
+                            Op::AddAnd => pair!(Add, And),
+                            Op::AddOr => pair!(Add, Or),
+                            Op::AddAddI => pair!(Add, AddI),
+                            Op::AddAndI => pair!(Add, AndI),
+                            Op::AddSubI => pair!(Add, SubI),
+                            Op::AddLea => pair!(Add, Lea),
+                            Op::AddShrI => pair!(Add, ShrI),
+                            Op::AddRorI => pair!(Add, RorI),
+                            Op::AddRolI => pair!(Add, RolI),
+                            Op::XorLoad => pair!(Xor, Load),
+                            Op::XorStore => pair!(Xor, Store),
+                            Op::XorMove => pair!(Xor, Move),
+                            Op::XorAdd => pair!(Xor, Add),
+                            Op::XorXor => pair!(Xor, Xor),
+                            Op::XorAnd => pair!(Xor, And),
+                            Op::XorOr => pair!(Xor, Or),
+                            Op::XorAddI => pair!(Xor, AddI),
+                            Op::XorAndI => pair!(Xor, AndI),
+                            Op::XorSubI => pair!(Xor, SubI),
+                            Op::XorLea => pair!(Xor, Lea),
+                            Op::XorShrI => pair!(Xor, ShrI),
+                            Op::XorRorI => pair!(Xor, RorI),
+                            Op::XorRolI => pair!(Xor, RolI),
+                            Op::AndLoad => pair!(And, Load),
+                            Op::AndStore => pair!(And, Store),
+                            Op::AndMove => pair!(And, Move),
+                            Op::AndAdd => pair!(And, Add),
+                            Op::AndXor => pair!(And, Xor),
+                            Op::AndAnd => pair!(And, And),
+                            Op::AndOr => pair!(And, Or),
+                            Op::AndAddI => pair!(And, AddI),
+                            Op::AndAndI => pair!(And, AndI),
+                            Op::AndSubI => pair!(And, SubI),
+                            Op::AndLea => pair!(And, Lea),
+                            Op::AndShrI => pair!(And, ShrI),
+                            Op::AndRorI => pair!(And, RorI),
+                            Op::AndRolI => pair!(And, RolI),
+                            Op::OrLoad => pair!(Or, Load),
+                            Op::OrStore => pair!(Or, Store),
+                            Op::OrMove => pair!(Or, Move),
+                            Op::OrAdd => pair!(Or, Add),
+                            Op::OrXor => pair!(Or, Xor),
+                            Op::OrAnd => pair!(Or, And),
+                            Op::OrOr => pair!(Or, Or),
+                            Op::OrAddI => pair!(Or, AddI),
+                            Op::OrAndI => pair!(Or, AndI),
+                            Op::OrSubI => pair!(Or, SubI),
+                            Op::OrLea => pair!(Or, Lea),
+                            Op::OrShrI => pair!(Or, ShrI),
+                            Op::OrRorI => pair!(Or, RorI),
+                            Op::OrRolI => pair!(Or, RolI),
+                            Op::AddILoad => pair!(AddI, Load),
+                            Op::AddIStore => pair!(AddI, Store),
+                            Op::AddIMove => pair!(AddI, Move),
+                            Op::AddIAdd => pair!(AddI, Add),
+                            Op::AddIXor => pair!(AddI, Xor),
+                            Op::AddIAnd => pair!(AddI, And),
+                            Op::AddIOr => pair!(AddI, Or),
+                            Op::AddIAddI => pair!(AddI, AddI),
+                            Op::AddIAndI => pair!(AddI, AndI),
+                            Op::AddISubI => pair!(AddI, SubI),
+                            Op::AddILea => pair!(AddI, Lea),
+                            Op::AddIShrI => pair!(AddI, ShrI),
+                            Op::AddIRorI => pair!(AddI, RorI),
+                            Op::AddIRolI => pair!(AddI, RolI),
+                            Op::AndILoad => pair!(AndI, Load),
+                            Op::AndIStore => pair!(AndI, Store),
+                            Op::AndIMove => pair!(AndI, Move),
+                            Op::AndIAdd => pair!(AndI, Add),
+                            Op::AndIXor => pair!(AndI, Xor),
+                            Op::AndIAnd => pair!(AndI, And),
+                            Op::AndIOr => pair!(AndI, Or),
+                            Op::AndIAddI => pair!(AndI, AddI),
+                            Op::AndIAndI => pair!(AndI, AndI),
+                            Op::AndISubI => pair!(AndI, SubI),
+                            Op::AndILea => pair!(AndI, Lea),
+                            Op::AndIShrI => pair!(AndI, ShrI),
+                            Op::AndIRorI => pair!(AndI, RorI),
+                            Op::AndIRolI => pair!(AndI, RolI),
+                            Op::SubILoad => pair!(SubI, Load),
+                            Op::SubIStore => pair!(SubI, Store),
+                            Op::SubIMove => pair!(SubI, Move),
+                            Op::SubIAdd => pair!(SubI, Add),
+                            Op::SubIXor => pair!(SubI, Xor),
+                            Op::SubIAnd => pair!(SubI, And),
+                            Op::SubIOr => pair!(SubI, Or),
+                            Op::SubIAddI => pair!(SubI, AddI),
+                            Op::SubIAndI => pair!(SubI, AndI),
+                            Op::SubISubI => pair!(SubI, SubI),
+                            Op::SubILea => pair!(SubI, Lea),
+                            Op::SubIShrI => pair!(SubI, ShrI),
+                            Op::SubIRorI => pair!(SubI, RorI),
+                            Op::SubIRolI => pair!(SubI, RolI),
+                            Op::LeaLoad => pair!(Lea, Load),
+                            Op::LeaStore => pair!(Lea, Store),
+                            Op::LeaMove => pair!(Lea, Move),
+                            Op::LeaAdd => pair!(Lea, Add),
+                            Op::LeaXor => pair!(Lea, Xor),
+                            Op::LeaAnd => pair!(Lea, And),
+                            Op::LeaOr => pair!(Lea, Or),
+                            Op::LeaAddI => pair!(Lea, AddI),
+                            Op::LeaAndI => pair!(Lea, AndI),
+                            Op::LeaSubI => pair!(Lea, SubI),
+                            Op::LeaLea => pair!(Lea, Lea),
+                            Op::LeaShrI => pair!(Lea, ShrI),
+                            Op::LeaRorI => pair!(Lea, RorI),
+                            Op::LeaRolI => pair!(Lea, RolI),
+                            Op::ShrILoad => pair!(ShrI, Load),
+                            Op::ShrIStore => pair!(ShrI, Store),
+                            Op::ShrIMove => pair!(ShrI, Move),
+                            Op::ShrIAdd => pair!(ShrI, Add),
+                            Op::ShrIXor => pair!(ShrI, Xor),
+                            Op::ShrIAnd => pair!(ShrI, And),
+                            Op::ShrIOr => pair!(ShrI, Or),
+                            Op::ShrIAddI => pair!(ShrI, AddI),
+                            Op::ShrIAndI => pair!(ShrI, AndI),
+                            Op::ShrISubI => pair!(ShrI, SubI),
+                            Op::ShrILea => pair!(ShrI, Lea),
+                            Op::ShrIShrI => pair!(ShrI, ShrI),
+                            Op::ShrIRorI => pair!(ShrI, RorI),
+                            Op::ShrIRolI => pair!(ShrI, RolI),
+                            Op::RorILoad => pair!(RorI, Load),
+                            Op::RorIStore => pair!(RorI, Store),
+                            Op::RorIMove => pair!(RorI, Move),
+                            Op::RorIAdd => pair!(RorI, Add),
+                            Op::RorIXor => pair!(RorI, Xor),
+                            Op::RorIAnd => pair!(RorI, And),
+                            Op::RorIOr => pair!(RorI, Or),
+                            Op::RorIAddI => pair!(RorI, AddI),
+                            Op::RorIAndI => pair!(RorI, AndI),
+                            Op::RorISubI => pair!(RorI, SubI),
+                            Op::RorILea => pair!(RorI, Lea),
+                            Op::RorIShrI => pair!(RorI, ShrI),
+                            Op::RorIRorI => pair!(RorI, RorI),
+                            Op::RorIRolI => pair!(RorI, RolI),
+                            Op::RolILoad => pair!(RolI, Load),
+                            Op::RolIStore => pair!(RolI, Store),
+                            Op::RolIMove => pair!(RolI, Move),
+                            Op::RolIAdd => pair!(RolI, Add),
+                            Op::RolIXor => pair!(RolI, Xor),
+                            Op::RolIAnd => pair!(RolI, And),
+                            Op::RolIOr => pair!(RolI, Or),
+                            Op::RolIAddI => pair!(RolI, AddI),
+                            Op::RolIAndI => pair!(RolI, AndI),
+                            Op::RolISubI => pair!(RolI, SubI),
+                            Op::RolILea => pair!(RolI, Lea),
+                            Op::RolIShrI => pair!(RolI, ShrI),
+                            Op::RolIRorI => pair!(RolI, RorI),
+                            Op::RolIRolI => pair!(RolI, RolI),
+                            Op::LoadChain => {
+                                let value = load_at!(u32, uop.b, uop.disp, First);
+                                let linear = u64::from(value.wrapping_add(uop.imm as u32));
+                                let other = load!(u32, linear, Chained);
+                                put!(u32, uop.a, value);
+                                put!(u32, uop.base, other)
+                            }
+                            Op::PushPush32 => {
+                                let top = get!(u32, RSP).wrapping_sub(8);
+                                let at = place!(u64, u64::from(top), Push).cast::<u32>();
+                                at.write_unaligned(get!(u32, uop.base));
+                                at.add(1).write_unaligned(get!(u32, uop.a));
+                                put!(u32, RSP, top)
+                            }
+                            Op::PushPush64 => {
+                                let top = get!(u64, RSP).wrapping_sub(16);
+                                let at = place!(u128, top, Push).cast::<u64>();
+                                at.write_unaligned(get!(u64, uop.base));
+                                at.add(1).write_unaligned(get!(u64, uop.a));
+                                put!(u64, RSP, top)
+                            }
+                            Op::PopPop32 => {
+                                let values = load!(u64, u64::from(get!(u32, RSP)), Top);
+                                put!(u32, RSP, get!(u32, RSP).wrapping_add(8));
+                                put!(u32, uop.a, values as u32);
+                                put!(u32, uop.base, (values >> 32) as u32)
+                            }
+                            Op::PopPop64 => {
+                                let values = load!(u128, get!(u64, RSP), Top);
+                                put!(u64, RSP, get!(u64, RSP).wrapping_add(16));
+                                put!(u64, uop.a, values as u64);
+                                put!(u64, uop.base, (values >> 64) as u64)
+                            }
                             Op::Jmp => jump!(),
                             Op::Jo => branch!(cpu.lazy.condition(0)),
                             Op::Jno => branch!(cpu.lazy.condition(1)),
@@ -1068,6 +1428,48 @@ impl Cpu {
                             Op::TestMi8Jne => test_branch!(mi, u8, r, r != 0),
                             Op::TestMi8Js => test_branch!(mi, u8, r, r < 0),
                             Op::TestMi8Jns => test_branch!(mi, u8, r, r >= 0),
+                            Op::CmpRi16Je => cmp_branch!(ri, u16, a, b, r, a == b),
+                            Op::CmpRi16Jne => cmp_branch!(ri, u16, a, b, r, a != b),
+                            Op::CmpRi16Jb => cmp_branch!(ri, u16, a, b, r, (a as u64) < b as u64),
+                            Op::CmpRi16Jae => cmp_branch!(ri, u16, a, b, r, a as u64 >= b as u64),
+                            Op::CmpRi16Jbe => cmp_branch!(ri, u16, a, b, r, a as u64 <= b as u64),
+                            Op::CmpRi16Ja => cmp_branch!(ri, u16, a, b, r, a as u64 > b as u64),
+                            Op::CmpRi16Jl => cmp_branch!(ri, u16, a, b, r, a < b),
+                            Op::CmpRi16Jge => cmp_branch!(ri, u16, a, b, r, a >= b),
+                            Op::CmpRi16Jle => cmp_branch!(ri, u16, a, b, r, a <= b),
+                            Op::CmpRi16Jg => cmp_branch!(ri, u16, a, b, r, a > b),
+                            Op::CmpRi16Js => cmp_branch!(ri, u16, a, b, r, r < 0),
+                            Op::CmpRi16Jns => cmp_branch!(ri, u16, a, b, r, r >= 0),
+                            Op::CmpMr8Je => cmp_branch!(mr, u8, a, b, r, a == b),
+                            Op::CmpMr8Jne => cmp_branch!(mr, u8, a, b, r, a != b),
+                            Op::CmpMr8Jb => cmp_branch!(mr, u8, a, b, r, (a as u64) < b as u64),
+                            Op::CmpMr8Jae => cmp_branch!(mr, u8, a, b, r, a as u64 >= b as u64),
+                            Op::CmpMr8Jbe => cmp_branch!(mr, u8, a, b, r, a as u64 <= b as u64),
+                            Op::CmpMr8Ja => cmp_branch!(mr, u8, a, b, r, a as u64 > b as u64),
+                            Op::CmpMr8Jl => cmp_branch!(mr, u8, a, b, r, a < b),
+                            Op::CmpMr8Jge => cmp_branch!(mr, u8, a, b, r, a >= b),
+                            Op::CmpMr8Jle => cmp_branch!(mr, u8, a, b, r, a <= b),
+                            Op::CmpMr8Jg => cmp_branch!(mr, u8, a, b, r, a > b),
+                            Op::CmpMr8Js => cmp_branch!(mr, u8, a, b, r, r < 0),
+                            Op::CmpMr8Jns => cmp_branch!(mr, u8, a, b, r, r >= 0),
+                            Op::CmpMr32Je => cmp_branch!(mr, u32, a, b, r, a == b),
+                            Op::CmpMr32Jne => cmp_branch!(mr, u32, a, b, r, a != b),
+                            Op::CmpMr32Jb => cmp_branch!(mr, u32, a, b, r, (a as u64) < b as u64),
+                            Op::CmpMr32Jae => cmp_branch!(mr, u32, a, b, r, a as u64 >= b as u64),
+                            Op::CmpMr32Jbe => cmp_branch!(mr, u32, a, b, r, a as u64 <= b as u64),
+                            Op::CmpMr32Ja => cmp_branch!(mr, u32, a, b, r, a as u64 > b as u64),
+                            Op::CmpMr32Jl => cmp_branch!(mr, u32, a, b, r, a < b),
+                            Op::CmpMr32Jge => cmp_branch!(mr, u32, a, b, r, a >= b),
+                            Op::CmpMr32Jle => cmp_branch!(mr, u32, a, b, r, a <= b),
+                            Op::CmpMr32Jg => cmp_branch!(mr, u32, a, b, r, a > b),
+                            Op::CmpMr32Js => cmp_branch!(mr, u32, a, b, r, r < 0),
+                            Op::CmpMr32Jns => cmp_branch!(mr, u32, a, b, r, r >= 0),
+                            Op::AndRi32Je => and_branch!(r, r == 0),
+                            Op::AndRi32Jne => and_branch!(r, r != 0),
+                            Op::SubMi32Je => sub_branch!(r, r == 0),
+                            Op::SubMi32Jne => sub_branch!(r, r != 0),
+                            Op::LoadTestJe => load_branch!(r, r == 0),
+                            Op::LoadTestJne => load_branch!(r, r != 0),
                             Op::Call32 => {
                                 call!(u32);
                                 jump!()
@@ -1258,15 +1660,14 @@ impl Cpu {
         Left::Failed(fault)
     }
 
-    /// Gives back the budget for the instruction of `uop` and those after it in the block.
+    /// Gives back the budget for the instructions of `uop` and those after it in the block.
     unsafe fn give_back(&mut self, uop: *const Uop) {
         // SAFETY: the caller is executing it, as part of the current block.
         unsafe {
-            let block = self.current;
-            if (*uop).op != Op::Links {
-                let done = uop.offset_from(Block::first(block)) as i64;
-                self.budget += i64::from((*block).instructions) - done;
-            }
+            let first = Block::first(self.current);
+            let before = std::slice::from_raw_parts(first, uop.offset_from(first) as usize);
+            let done: i64 = before.iter().map(|uop| i64::from(uop.op.instructions())).sum();
+            self.budget += i64::from((*self.current).instructions) - done;
         }
     }
 
@@ -1285,30 +1686,47 @@ impl Cpu {
     #[inline(never)]
     unsafe fn serve(&mut self, u: *const Uop, miss: Exit) -> Result<*const Uop, Left> {
         let (place, bytes, write) = miss.access();
-        let register = |register: u8| self.regs.get(usize::from(register / 8)).copied().unwrap_or(0);
+        let regs = self.regs;
+        let register = |register: u8| regs.get(usize::from(register / 8)).copied().unwrap_or(0);
         // SAFETY: the caller is executing it.
         let uop = unsafe { &*u };
+        let mask = self.address_mask;
+        let address =
+            |base: u8, displacement: i32| register(base).wrapping_add(i64::from(displacement) as u64) & mask;
         let linear = match place {
-            Place::Operand => register(uop.base)
-                .wrapping_add(register(uop.index) << (uop.index & Uop::SCALE))
-                .wrapping_add(i64::from(uop.disp) as u64),
+            Place::Operand => address(uop.base, uop.disp)
+                .wrapping_add(register(uop.index & Uop::INDEX) << (uop.index & Uop::SCALE)),
             Place::Push => register(RSP).wrapping_sub(u64::from(bytes)),
             Place::Top => register(RSP),
             Place::Frame => register(RBP),
+            Place::First => address(uop.b, uop.disp),
+            Place::Second => address(uop.index, uop.imm),
+            Place::Chained => {
+                let pointer = address(uop.b, uop.disp);
+                let value: u32 = self.load(pointer).unwrap_or(0);
+                u64::from(value.wrapping_add(uop.imm as u32))
+            }
             Place::Never => 0,
         } & self.address_mask;
+        let is_second = matches!(place, Place::Second | Place::Chained);
         let in_page = (linear & PAGE_MASK) + u64::from(bytes) <= PAGE;
         let ordinary = in_page && place != Place::Never && !self.memory.is_checked();
         if ordinary && (!self.mode.is_long() || is_canonical(linear)) {
             let access = if write { Access::Write } else { Access::Read };
             let user = self.memory.is_user();
-            if let Err(fault) = self.translate(linear, access, user) {
+            match self.translate(linear, access, user) {
+                Ok(_) => {
+                    let entry = self.memory.tlb(user).entry(linear);
+                    // The entry that the first of two accesses needs must not be the same.
+                    let apart = !is_second || Tlb::are_apart(address(uop.b, uop.disp), linear);
+                    if apart && linear & !PAGE_MASK == if write { entry.write } else { entry.read } {
+                        return Ok(u);
+                    }
+                }
+                // The first of two instructions has not been executed yet.
+                Err(_) if is_second => {}
                 // SAFETY: as the caller promises.
-                return Err(unsafe { self.failed(u, fault) });
-            }
-            let entry = self.memory.tlb(user).entry(linear);
-            if linear & !PAGE_MASK == if write { entry.write } else { entry.read } {
-                return Ok(u);
+                Err(fault) => return Err(unsafe { self.failed(u, fault) }),
             }
         }
         // SAFETY: as the caller promises.
@@ -1329,8 +1747,8 @@ impl Cpu {
                 return Err(self.failed(u, fault));
             }
             let next = u.add(1);
-            if (*next).op == Op::Links {
-                // A branch, or the comparison before one: `rip` is where to go on.
+            if (*next).op == Op::Links || (*u).op.instructions() > 1 {
+                // A branch, or the first of several: `rip` is where to go on.
                 self.give_back(u);
                 self.budget -= 1;
                 return Err(Left::Check);
@@ -1401,6 +1819,24 @@ impl Cpu {
         // Beyond one bit OF is undefined; silicon gives this.
         self.flags_result(result, carry as u32 | (overflow as u32) << 11);
         result
+    }
+
+    /// ROL of 32 bits by 1 to 31.
+    #[inline(always)]
+    fn rotate_left(&mut self, value: u32, count: u32) -> u32 {
+        let value = value.rotate_left(count);
+        let carry = value & 1;
+        self.flags_rotate(carry | (value >> 31 ^ carry) << 11);
+        value
+    }
+
+    /// ROR of 32 bits by 1 to 31.
+    #[inline(always)]
+    fn rotate_right(&mut self, value: u32, count: u32) -> u32 {
+        let value = value.rotate_right(count);
+        let (carry, next) = (value >> 31, value >> 30 & 1);
+        self.flags_rotate(carry | (carry ^ next) << 11);
+        value
     }
 
     /// IMUL with two operands.

@@ -4,6 +4,7 @@
 
 use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, FlowControl, Instruction};
 
+use super::pair::pair;
 use super::{Block, General, Link, Links, Offset, Op, Uop};
 use crate::memory::{Access, PAGE, PAGE_MASK};
 use crate::{Cpu, Fault, Mode, general, system};
@@ -272,8 +273,14 @@ impl Lowering {
 
     /// Adds the micro-operation of one instruction.
     pub(super) fn push(&mut self, uop: Uop) {
-        self.uops.push(uop);
         self.instructions += 1;
+        if let Some(before) = self.uops.last_mut()
+            && let Some(pair) = pair(before, &uop)
+        {
+            *before = pair;
+        } else {
+            self.uops.push(uop);
+        }
     }
 
     /// A micro-operation of the instruction at `offset`.

@@ -8,6 +8,7 @@
 mod branch;
 mod calls;
 mod lower;
+mod pair;
 mod select;
 mod uop;
 

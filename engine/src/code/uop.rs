@@ -57,6 +57,26 @@ pub(crate) enum Op {
     Setcc, CmovRr32, CmovRr64, CmovRm32, CmovRm64,
     // Stack.
     PushR32, PushR64, PushI32, PushI64, PushM32, PushM64, PopR32, PopR64, Leave32, Leave64, Nop,
+    // Two instructions each, of 32 bits: see `pair`. The last one loads from where the first load leads.
+    LoadLoad, LoadStore, LoadMove, LoadAdd, LoadXor, LoadAnd, LoadOr, LoadAddI, LoadAndI, LoadSubI, LoadLea,
+    LoadShrI, LoadRorI, LoadRolI, StoreLoad, StoreStore, StoreMove, StoreAdd, StoreXor, StoreAnd, StoreOr,
+    StoreAddI, StoreAndI, StoreSubI, StoreLea, StoreShrI, StoreRorI, StoreRolI, MoveLoad, MoveStore, MoveMove,
+    MoveAdd, MoveXor, MoveAnd, MoveOr, MoveAddI, MoveAndI, MoveSubI, MoveLea, MoveShrI, MoveRorI, MoveRolI,
+    AddLoad, AddStore, AddMove, AddAdd, AddXor, AddAnd, AddOr, AddAddI, AddAndI, AddSubI, AddLea, AddShrI,
+    AddRorI, AddRolI, XorLoad, XorStore, XorMove, XorAdd, XorXor, XorAnd, XorOr, XorAddI, XorAndI, XorSubI,
+    XorLea, XorShrI, XorRorI, XorRolI, AndLoad, AndStore, AndMove, AndAdd, AndXor, AndAnd, AndOr, AndAddI,
+    AndAndI, AndSubI, AndLea, AndShrI, AndRorI, AndRolI, OrLoad, OrStore, OrMove, OrAdd, OrXor, OrAnd, OrOr,
+    OrAddI, OrAndI, OrSubI, OrLea, OrShrI, OrRorI, OrRolI, AddILoad, AddIStore, AddIMove, AddIAdd, AddIXor,
+    AddIAnd, AddIOr, AddIAddI, AddIAndI, AddISubI, AddILea, AddIShrI, AddIRorI, AddIRolI, AndILoad, AndIStore,
+    AndIMove, AndIAdd, AndIXor, AndIAnd, AndIOr, AndIAddI, AndIAndI, AndISubI, AndILea, AndIShrI, AndIRorI,
+    AndIRolI, SubILoad, SubIStore, SubIMove, SubIAdd, SubIXor, SubIAnd, SubIOr, SubIAddI, SubIAndI, SubISubI,
+    SubILea, SubIShrI, SubIRorI, SubIRolI, LeaLoad, LeaStore, LeaMove, LeaAdd, LeaXor, LeaAnd, LeaOr, LeaAddI,
+    LeaAndI, LeaSubI, LeaLea, LeaShrI, LeaRorI, LeaRolI, ShrILoad, ShrIStore, ShrIMove, ShrIAdd, ShrIXor,
+    ShrIAnd, ShrIOr, ShrIAddI, ShrIAndI, ShrISubI, ShrILea, ShrIShrI, ShrIRorI, ShrIRolI, RorILoad, RorIStore,
+    RorIMove, RorIAdd, RorIXor, RorIAnd, RorIOr, RorIAddI, RorIAndI, RorISubI, RorILea, RorIShrI, RorIRorI,
+    RorIRolI, RolILoad, RolIStore, RolIMove, RolIAdd, RolIXor, RolIAnd, RolIOr, RolIAddI, RolIAndI, RolISubI,
+    RolILea, RolIShrI, RolIRorI, RolIRolI, LoadChain,
+    PushPush32, PushPush64, PopPop32, PopPop64,
     // Branches; each is followed by a [`Op::Links`].
     Jmp, Jo, Jno, Jb, Jae, Je, Jne, Jbe, Ja, Js, Jns, Jp, Jnp, Jl, Jge, Jle, Jg, CmpRr8Je, CmpRr8Jne,
     CmpRr8Jb, CmpRr8Jae, CmpRr8Jbe, CmpRr8Ja, CmpRr8Jl, CmpRr8Jge, CmpRr8Jle, CmpRr8Jg, CmpRr8Js,
@@ -76,6 +96,11 @@ pub(crate) enum Op {
     TestRi8Je, TestRi8Jne, TestRi8Js, TestRi8Jns, TestRi8Jle, TestRi8Jg, TestRi32Je, TestRi32Jne,
     TestRi32Js, TestRi32Jns, TestRi32Jle, TestRi32Jg, TestRi64Je, TestRi64Jne, TestRi64Js, TestRi64Jns,
     TestRi64Jle, TestRi64Jg, TestMi8Je, TestMi8Jne, TestMi8Js, TestMi8Jns,
+    CmpRi16Je, CmpRi16Jne, CmpRi16Jb, CmpRi16Jae, CmpRi16Jbe, CmpRi16Ja, CmpRi16Jl, CmpRi16Jge, CmpRi16Jle,
+    CmpRi16Jg, CmpRi16Js, CmpRi16Jns, CmpMr8Je, CmpMr8Jne, CmpMr8Jb, CmpMr8Jae, CmpMr8Jbe, CmpMr8Ja,
+    CmpMr8Jl, CmpMr8Jge, CmpMr8Jle, CmpMr8Jg, CmpMr8Js, CmpMr8Jns, CmpMr32Je, CmpMr32Jne, CmpMr32Jb,
+    CmpMr32Jae, CmpMr32Jbe, CmpMr32Ja, CmpMr32Jl, CmpMr32Jge, CmpMr32Jle, CmpMr32Jg, CmpMr32Js, CmpMr32Jns,
+    AndRi32Je, AndRi32Jne, SubMi32Je, SubMi32Jne, LoadTestJe, LoadTestJne,
     // Calls, returns and indirect jumps.
     Call32, Call64, CallR32, CallR64, CallM32, CallM64, Ret32, Ret64, RetI32, RetI64, JmpR32, JmpR64,
     JmpM32, JmpM64,
@@ -84,6 +109,17 @@ pub(crate) enum Op {
 }
 
 impl Op {
+    /// Instructions that it stands for.
+    pub(crate) fn instructions(self) -> u8 {
+        match self as u16 {
+            number if (Self::LoadLoad as u16..=Self::PopPop64 as u16).contains(&number) => 2,
+            number if (Self::CmpRr8Je as u16..=Self::SubMi32Jne as u16).contains(&number) => 2,
+            number if (Self::LoadTestJe as u16..=Self::LoadTestJne as u16).contains(&number) => 3,
+            number if number == Self::End as u16 || number == Self::Links as u16 => 0,
+            _ => 1,
+        }
+    }
+
     /// The operation `distance` places after this one; the order of the list above is relied upon.
     pub(crate) fn after(self, distance: u16) -> Self {
         let number = (self as u16).wrapping_add(distance).min(Self::Links as u16);

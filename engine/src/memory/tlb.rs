@@ -61,6 +61,12 @@ impl Tlb {
         self.entries.as_ptr()
     }
 
+    /// Whether both addresses can be translated at the same time.
+    #[inline(always)]
+    pub(crate) fn are_apart(one: u64, other: u64) -> bool {
+        (one ^ other) >> 12 == 0 || Self::index(one) != Self::index(other)
+    }
+
     const fn index(linear: u64) -> usize {
         (linear >> 12) as usize % ENTRIES
     }
