@@ -16,6 +16,7 @@
 use crate::code::{Block, General, Link, Links, Offset, Op, Uop};
 use crate::memory::{Access, PAGE, PAGE_MASK, Tlb, is_canonical};
 use crate::run::Left;
+use crate::simd::V;
 use crate::state::PAGE_REGISTER;
 use crate::{Cpu, Fault, general};
 
@@ -387,6 +388,30 @@ impl Cpu {
                                 let _ = (first, second);
                                 act!($first, first, uop.a, uop.b, uop.disp);
                                 act!($second, second, uop.base, uop.index, uop.imm)
+                            }};
+                        }
+                        // SSE may be off.
+                        macro_rules! sse {
+                            () => {
+                                if cpu.sse_ready().is_err() {
+                                    miss!(V, Never, false)
+                                }
+                            };
+                        }
+                        // An XMM register.
+                        macro_rules! vector {
+                            ($at:expr) => {
+                                (&raw mut (*here).xmm).cast::<u8>().add(usize::from($at)).cast::<V>()
+                            };
+                        }
+                        // The address of an operand that has to be aligned.
+                        macro_rules! aligned {
+                            () => {{
+                                let linear = ea!();
+                                if linear & 15 != 0 {
+                                    miss!(V, Never, false)
+                                }
+                                linear
                             }};
                         }
                         macro_rules! alu_rr {
@@ -831,16 +856,48 @@ impl Cpu {
                                 put!(u32, uop.a, 0u32);
                                 cpu.flags_logic(0);
                             }
+                            Op::IncR8 => unary!(flags_increment, u8, 1),
+                            Op::DecR8 => unary!(flags_decrement, u8, -1),
+                            Op::IncM8 => unary_memory!(flags_increment, u8, 1),
+                            Op::DecM8 => unary_memory!(flags_decrement, u8, -1),
+                            Op::NegR8 => {
+                                let b = get!(u8, uop.a).sign();
+                                put!(u8, uop.a, cpu.alu::<SUB, u8>(0, b) as u8);
+                            }
+                            Op::NotR8 => put!(u8, uop.a, !get!(u8, uop.a)),
+                            Op::IncR16 => unary!(flags_increment, u16, 1),
+                            Op::DecR16 => unary!(flags_decrement, u16, -1),
+                            Op::IncM16 => unary_memory!(flags_increment, u16, 1),
+                            Op::DecM16 => unary_memory!(flags_decrement, u16, -1),
+                            Op::NegR16 => {
+                                let b = get!(u16, uop.a).sign();
+                                put!(u16, uop.a, cpu.alu::<SUB, u16>(0, b) as u16);
+                            }
+                            Op::NotR16 => put!(u16, uop.a, !get!(u16, uop.a)),
                             Op::IncR32 => unary!(flags_increment, u32, 1),
                             Op::DecR32 => unary!(flags_decrement, u32, -1),
                             Op::IncM32 => unary_memory!(flags_increment, u32, 1),
                             Op::DecM32 => unary_memory!(flags_decrement, u32, -1),
                             Op::NegR32 => {
                                 let b = get!(u32, uop.a).sign();
-                                let r = cpu.alu::<SUB, u32>(0, b);
-                                put!(u32, uop.a, r as u32);
+                                put!(u32, uop.a, cpu.alu::<SUB, u32>(0, b) as u32);
                             }
                             Op::NotR32 => put!(u32, uop.a, !get!(u32, uop.a)),
+                            Op::IncR64 => unary!(flags_increment, u64, 1),
+                            Op::DecR64 => unary!(flags_decrement, u64, -1),
+                            Op::IncM64 => unary_memory!(flags_increment, u64, 1),
+                            Op::DecM64 => unary_memory!(flags_decrement, u64, -1),
+                            Op::NegR64 => {
+                                let b = get!(u64, uop.a).sign();
+                                put!(u64, uop.a, cpu.alu::<SUB, u64>(0, b) as u64);
+                            }
+                            Op::NotR64 => put!(u64, uop.a, !get!(u64, uop.a)),
+                            Op::ShlRi8 => shift!(SHL, u8, uop.imm as u32),
+                            Op::ShlRi16 => shift!(SHL, u16, uop.imm as u32),
+                            Op::ShrRi8 => shift!(SHR, u8, uop.imm as u32),
+                            Op::ShrRi16 => shift!(SHR, u16, uop.imm as u32),
+                            Op::SarRi8 => shift!(SAR, u8, uop.imm as u32),
+                            Op::SarRi16 => shift!(SAR, u16, uop.imm as u32),
                             Op::ShlRi32 => shift!(SHL, u32, uop.imm as u32),
                             Op::ShlRc32 => {
                                 let count = u32::from(get!(u8, CL)) & (32 - 1);
@@ -872,16 +929,6 @@ impl Cpu {
                             Op::ImulRm32 => imul!(u32, get!(u32, uop.a), load!(u32, ea!())),
                             Op::ImulRri32 => imul!(u32, get!(u32, uop.b), uop.imm as u32),
                             Op::ImulRmi32 => imul!(u32, load!(u32, ea!()), uop.imm as u32),
-                            Op::IncR64 => unary!(flags_increment, u64, 1),
-                            Op::DecR64 => unary!(flags_decrement, u64, -1),
-                            Op::IncM64 => unary_memory!(flags_increment, u64, 1),
-                            Op::DecM64 => unary_memory!(flags_decrement, u64, -1),
-                            Op::NegR64 => {
-                                let b = get!(u64, uop.a).sign();
-                                let r = cpu.alu::<SUB, u64>(0, b);
-                                put!(u64, uop.a, r as u64);
-                            }
-                            Op::NotR64 => put!(u64, uop.a, !get!(u64, uop.a)),
                             Op::ShlRi64 => shift!(SHL, u64, uop.imm as u32),
                             Op::ShlRc64 => {
                                 let count = u32::from(get!(u8, CL)) & (64 - 1);
@@ -1034,6 +1081,68 @@ impl Cpu {
                                 put!(u64, RBP, value);
                             }
                             Op::Nop => {}
+                            Op::VectorRr => {
+                                sse!();
+                                vector!(uop.a).write(vector!(uop.b).read())
+                            }
+                            Op::VectorLoad => {
+                                sse!();
+                                vector!(uop.a).write_unaligned(load!(V, ea!()))
+                            }
+                            Op::VectorLoadAligned => {
+                                sse!();
+                                vector!(uop.a).write(load!(V, aligned!()))
+                            }
+                            Op::VectorStore => {
+                                sse!();
+                                place!(V, ea!(), Operand).write_unaligned(vector!(uop.a).read())
+                            }
+                            Op::VectorStoreAligned => {
+                                sse!();
+                                place!(V, aligned!(), Operand).write_unaligned(vector!(uop.a).read())
+                            }
+                            Op::VectorRr64 => {
+                                sse!();
+                                let low = vector!(uop.b).cast::<u64>().read();
+                                vector!(uop.a).write(V::new(u128::from(low)))
+                            }
+                            Op::VectorLoad64 => {
+                                sse!();
+                                let low = load!(u64, ea!());
+                                vector!(uop.a).write(V::new(u128::from(low)))
+                            }
+                            Op::VectorStore64 => {
+                                sse!();
+                                store!(u64, ea!(), vector!(uop.a).cast::<u64>().read())
+                            }
+                            Op::VectorFrom32 => {
+                                sse!();
+                                vector!(uop.a).write(V::new(u128::from(get!(u32, uop.b))))
+                            }
+                            Op::VectorFrom64 => {
+                                sse!();
+                                vector!(uop.a).write(V::new(u128::from(get!(u64, uop.b))))
+                            }
+                            Op::VectorTo32 => {
+                                sse!();
+                                put!(u32, uop.a, vector!(uop.b).cast::<u32>().read())
+                            }
+                            Op::VectorTo64 => {
+                                sse!();
+                                put!(u64, uop.a, vector!(uop.b).cast::<u64>().read())
+                            }
+                            Op::VectorXor => {
+                                sse!();
+                                vector!(uop.a).write(vector!(uop.a).read().xor(vector!(uop.b).read()))
+                            }
+                            Op::VectorEqual8 => {
+                                sse!();
+                                vector!(uop.a).write(vector!(uop.a).read().equal_bytes(vector!(uop.b).read()))
+                            }
+                            Op::VectorMask8 => {
+                                sse!();
+                                put!(u32, uop.a, vector!(uop.b).read().byte_signs())
+                            }
                             Op::LoadLoad => pair!(Load, Load),
                             Op::LoadStore => pair!(Load, Store),
                             Op::LoadMove => pair!(Load, Move),

@@ -11,6 +11,7 @@ mod lower;
 mod pair;
 mod select;
 mod uop;
+mod vector;
 
 use crate::host;
 use crate::memory::PAGE;

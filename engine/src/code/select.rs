@@ -1,6 +1,6 @@
 //! Picks micro-operations for the frequent instructions.
 
-use iced_x86::{Code, Instruction, MemorySize, Mnemonic, OpKind, Register};
+use iced_x86::{Code, ConditionCode, Instruction, MemorySize, Mnemonic, OpKind, Register};
 
 use super::lower::Lowering;
 use super::{Op, Uop};
@@ -102,19 +102,19 @@ impl Lowering {
                 self.address(insn, &mut uop, false)?;
                 Some(uop)
             }
-            Mnemonic::Inc => self.one(insn, uop, Op::IncR32, Some(Op::IncM32)),
-            Mnemonic::Dec => self.one(insn, uop, Op::DecR32, Some(Op::DecM32)),
-            Mnemonic::Neg => self.one(insn, uop, Op::NegR32, None),
-            Mnemonic::Not => self.one(insn, uop, Op::NotR32, None),
-            Mnemonic::Shl | Mnemonic::Sal => shift(insn, uop, Op::ShlRi32),
-            Mnemonic::Shr => shift(insn, uop, Op::ShrRi32),
-            Mnemonic::Sar => shift(insn, uop, Op::SarRi32),
+            Mnemonic::Inc => self.one(insn, uop, Op::IncR8, Some(Op::IncM8)),
+            Mnemonic::Dec => self.one(insn, uop, Op::DecR8, Some(Op::DecM8)),
+            Mnemonic::Neg => self.one(insn, uop, Op::NegR8, None),
+            Mnemonic::Not => self.one(insn, uop, Op::NotR8, None),
+            Mnemonic::Shl | Mnemonic::Sal => shift(insn, uop, Op::ShlRi32, Op::ShlRi8),
+            Mnemonic::Shr => shift(insn, uop, Op::ShrRi32, Op::ShrRi8),
+            Mnemonic::Sar => shift(insn, uop, Op::SarRi32, Op::SarRi8),
             Mnemonic::Rol => rotate(insn, uop, Op::RolRi32),
             Mnemonic::Ror => rotate(insn, uop, Op::RorRi32),
             Mnemonic::Shld => double_shift(insn, uop, Op::ShldRri32),
             Mnemonic::Shrd => double_shift(insn, uop, Op::ShrdRri32),
-            Mnemonic::Bswap => self.one(insn, uop, Op::Bswap32, None),
-            Mnemonic::Mul => self.one(insn, uop, Op::MulR32, None),
+            Mnemonic::Bswap => one_wide(insn, uop, Op::Bswap32),
+            Mnemonic::Mul => one_wide(insn, uop, Op::MulR32),
             Mnemonic::Xchg if !insn.has_rep_prefix() => {
                 let (form, size) = self.operands(insn, &mut uop)?;
                 if form != Form::RegisterRegister {
@@ -145,7 +145,8 @@ impl Lowering {
                 uop.op = if wide { Op::Leave64 } else { Op::Leave32 };
                 Some(uop)
             }
-            _ => self.conditional(insn, uop),
+            _ if insn.condition_code() != ConditionCode::None => self.conditional(insn, uop),
+            _ => self.vector(insn, uop),
         }
     }
 
@@ -183,13 +184,13 @@ impl Lowering {
         Some(uop)
     }
 
-    /// An instruction with one operand of 4 or 8 bytes.
+    /// An instruction with one operand.
     fn one(&mut self, insn: &Instruction, mut uop: Uop, register: Op, memory: Option<Op>) -> Option<Uop> {
         if insn.op0_kind() == OpKind::Register {
-            uop.op = register.after(size_index(insn.op0_register().size())?.checked_sub(2)?);
+            uop.op = register.after(size_index(insn.op0_register().size())?);
             uop.a = register_offset(insn.op0_register())?;
         } else {
-            uop.op = memory?.after(size_index(insn.memory_size().size())?.checked_sub(2)?);
+            uop.op = memory?.after(size_index(insn.memory_size().size())?);
             self.address(insn, &mut uop, true)?;
         }
         Some(uop)
@@ -364,6 +365,16 @@ impl Lowering {
     }
 }
 
+/// An instruction with one register of 4 or 8 bytes.
+fn one_wide(insn: &Instruction, mut uop: Uop, first: Op) -> Option<Uop> {
+    if insn.op0_kind() != OpKind::Register {
+        return None;
+    }
+    uop.op = first.after(size_index(insn.op0_register().size())?.checked_sub(2)?);
+    uop.a = register_offset(insn.op0_register())?;
+    Some(uop)
+}
+
 /// XOR or SUB of a register with itself, 4 or 8 bytes.
 fn is_zeroing(insn: &Instruction) -> bool {
     insn.op0_kind() == OpKind::Register
@@ -372,7 +383,22 @@ fn is_zeroing(insn: &Instruction) -> bool {
         && insn.op0_register().size() >= 4
 }
 
-fn shift(insn: &Instruction, mut uop: Uop, first: Op) -> Option<Uop> {
+/// A shift of a register; `first` is that of 32 bits, `narrow` that of 8 bits by an immediate count.
+fn shift(insn: &Instruction, uop: Uop, first: Op, narrow: Op) -> Option<Uop> {
+    let bytes = insn.op0_register().size();
+    if insn.op0_kind() != OpKind::Register || bytes > 2 {
+        return shift_wide(insn, uop, first);
+    }
+    let count = insn.immediate(1) & 31;
+    if insn.op1_kind() == OpKind::Register || count == 0 || count >= bytes as u64 * 8 {
+        return None;
+    }
+    let (op, a) = (narrow.after(size_index(bytes)?), register_offset(insn.op0_register())?);
+    Some(Uop { op, a, imm: count as i32, ..uop })
+}
+
+/// A shift or rotate of a register of 4 or 8 bytes.
+fn shift_wide(insn: &Instruction, mut uop: Uop, first: Op) -> Option<Uop> {
     if insn.op0_kind() != OpKind::Register {
         return None;
     }
@@ -393,7 +419,7 @@ fn shift(insn: &Instruction, mut uop: Uop, first: Op) -> Option<Uop> {
 }
 
 fn rotate(insn: &Instruction, uop: Uop, first: Op) -> Option<Uop> {
-    if insn.op1_kind() == OpKind::Register { None } else { shift(insn, uop, first) }
+    if insn.op1_kind() == OpKind::Register { None } else { shift_wide(insn, uop, first) }
 }
 
 /// SHLD and SHRD of 32-bit registers by an immediate count.

@@ -45,11 +45,14 @@ pub(crate) enum Op {
     XorMi8, XorMi16, XorMi32, XorMi64, CmpRr8, CmpRr16, CmpRr32, CmpRr64, CmpRi8, CmpRi16, CmpRi32,
     CmpRi64, CmpRm8, CmpRm16, CmpRm32, CmpRm64, CmpMr8, CmpMr16, CmpMr32, CmpMr64, CmpMi8, CmpMi16,
     CmpMi32, CmpMi64, TestRr8, TestRr16, TestRr32, TestRr64, TestRi8, TestRi16, TestRi32, TestRi64,
-    TestMr8, TestMr16, TestMr32, TestMr64, TestMi8, TestMi16, TestMi32, TestMi64, Zero, IncR32, IncR64,
-    DecR32, DecR64, IncM32, IncM64, DecM32, DecM64, NegR32, NegR64, NotR32, NotR64,
+    TestMr8, TestMr16, TestMr32, TestMr64, TestMi8, TestMi16, TestMi32, TestMi64, Zero, IncR8, IncR16,
+    IncR32, IncR64, DecR8, DecR16, DecR32, DecR64, IncM8, IncM16, IncM32, IncM64, DecM8, DecM16, DecM32, DecM64,
+    NegR8, NegR16, NegR32, NegR64, NotR8, NotR16, NotR32, NotR64,
     // Shifts by an immediate count that is not zero, and by CL.
     ShlRi32, ShlRi64, ShlRc32, ShlRc64, ShrRi32, ShrRi64, ShrRc32, ShrRc64, SarRi32, SarRi64, SarRc32,
     SarRc64, ImulRr32, ImulRr64, ImulRm32, ImulRm64, ImulRri32, ImulRri64, ImulRmi32, ImulRmi64,
+    // Shifts of 8 and 16 bits by an immediate count from 1 to 7 or 15.
+    ShlRi8, ShlRi16, ShrRi8, ShrRi16, SarRi8, SarRi16,
     // Rotates by an immediate count that is not zero, double shifts, byte order, exchange, wide multiplication.
     RolRi32, RolRi64, RorRi32, RorRi64, ShldRri32, ShrdRri32, Bswap32, Bswap64, XchgRr32, XchgRr64, MulR32,
     MulR64, Cwde, Cdqe, Cdq, Cqo,
@@ -57,6 +60,10 @@ pub(crate) enum Op {
     Setcc, CmovRr32, CmovRr64, CmovRm32, CmovRm64,
     // Stack.
     PushR32, PushR64, PushI32, PushI64, PushM32, PushM64, PopR32, PopR64, Leave32, Leave64, Nop,
+    // XMM registers, whose places are byte offsets into `Cpu::xmm`: moves of 16 bytes, anywhere and aligned; of 8 bytes;
+    // to and from general registers; PXOR, PCMPEQB, PMOVMSKB.
+    VectorRr, VectorLoad, VectorLoadAligned, VectorStore, VectorStoreAligned, VectorRr64, VectorLoad64, VectorStore64,
+    VectorFrom32, VectorFrom64, VectorTo32, VectorTo64, VectorXor, VectorEqual8, VectorMask8,
     // Two instructions each, of 32 bits: see `pair`. The last one loads from where the first load leads.
     LoadLoad, LoadStore, LoadMove, LoadAdd, LoadXor, LoadAnd, LoadOr, LoadAddI, LoadAndI, LoadSubI, LoadLea,
     LoadShrI, LoadRorI, LoadRolI, StoreLoad, StoreStore, StoreMove, StoreAdd, StoreXor, StoreAnd, StoreOr,

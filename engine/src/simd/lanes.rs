@@ -54,6 +54,32 @@ impl V {
         high
     }
 
+    /// PXOR.
+    #[inline(always)]
+    pub(crate) fn xor(self, other: Self) -> Self {
+        let (a, b): ([u64; 2], [u64; 2]) = (self.lanes(), other.lanes());
+        from_fn::<u64, 2, _>(|at| a[at] ^ b[at]).pack()
+    }
+
+    /// PCMPEQB.
+    #[inline(always)]
+    pub(crate) fn equal_bytes(self, other: Self) -> Self {
+        let (a, b): ([u8; 16], [u8; 16]) = (self.lanes(), other.lanes());
+        from_fn::<u8, 16, _>(|at| if a[at] == b[at] { !0 } else { 0 }).pack()
+    }
+
+    /// PMOVMSKB: the highest bit of each byte.
+    #[inline(always)]
+    pub(crate) fn byte_signs(self) -> u32 {
+        #[cfg(target_arch = "wasm32")]
+        return u32::from(std::arch::wasm32::i8x16_bitmask(self.0));
+        #[cfg(not(target_arch = "wasm32"))]
+        {
+            let bytes: [u8; 16] = self.lanes();
+            bytes.iter().rev().fold(0, |mask, byte| mask << 1 | u32::from(byte >> 7))
+        }
+    }
+
     /// 32-bit lane 0.
     #[inline(always)]
     pub(crate) fn low32(self) -> u32 {

@@ -22,6 +22,7 @@ mod strings;
 use iced_x86::{Code, Instruction};
 
 use crate::{Cpu, Fault, Handler};
+pub(crate) use lanes::V;
 use lanes::{HalfLanes, Lanes};
 use operands::destination;
 
