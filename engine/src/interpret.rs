@@ -86,12 +86,16 @@ enum Place {
     Second,
     /// Where what the first one loads points to.
     Chained,
+    /// Where RSP points, for the second.
+    TopAfter,
+    /// Where a push stores that is the second.
+    PushAfter,
     /// Where it cannot be done by itself.
     Never,
 }
 
 impl Place {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Operand,
         Self::Push,
         Self::Top,
@@ -99,6 +103,8 @@ impl Place {
         Self::First,
         Self::Second,
         Self::Chained,
+        Self::TopAfter,
+        Self::PushAfter,
         Self::Never,
     ];
 }
@@ -552,6 +558,14 @@ impl Cpu {
                                 cpu.code.calls.push(u64::from(back), u.cast::<Links>().cast_mut());
                             }};
                         }
+                        // The stores of a call, and of pushes before it.
+                        macro_rules! called {
+                            ($at:expr, [$($pushed:expr),*]) => {{
+                                let back = return_address!() as u32;
+                                $at.write_unaligned([back, $($pushed),*]);
+                                cpu.code.calls.push(u64::from(back), u.cast::<Links>().cast_mut());
+                            }};
+                        }
                         // To an address that was computed.
                         macro_rules! indirect {
                             ($to:expr) => {
@@ -617,6 +631,24 @@ impl Cpu {
                                 let value = load!(u32, base!());
                                 put!(u32, uop.a, value);
                                 let $r = cpu.alu::<AND, u32>(value.sign(), value.sign());
+                                branch!($taken)
+                            }};
+                        }
+                        // A load, TEST of a byte register with a constant, and a branch.
+                        macro_rules! load_test_branch {
+                            ($r:ident, $taken:expr) => {{
+                                put!(u32, uop.a, load!(u32, base!()));
+                                let $r = cpu.alu::<AND, u8>(get!(u8, uop.b).sign(), imm!());
+                                branch!($taken)
+                            }};
+                        }
+                        // An addition of a constant, a comparison, and a branch.
+                        macro_rules! add_branch {
+                            ($op:ident, $other:expr, $a:ident, $b:ident, $r:ident, $taken:expr) => {{
+                                act!(ADD, uop.a, i64::from(uop.disp));
+                                let $a = get!(u32, uop.b).sign();
+                                let $b = $other;
+                                let $r = cpu.alu::<$op, u32>($a, $b);
                                 branch!($taken)
                             }};
                         }
@@ -1372,6 +1404,38 @@ impl Cpu {
                                 put!(u64, uop.a, values as u64);
                                 put!(u64, uop.base, (values >> 64) as u64)
                             }
+                            Op::PushSub32 => {
+                                let top = get!(u32, RSP).wrapping_sub(4);
+                                place!(u32, u64::from(top), Push).write_unaligned(get!(u32, uop.a));
+                                put!(u32, RSP, cpu.alu::<SUB, u32>(top.sign(), imm!()) as u32)
+                            }
+                            Op::Push3 => {
+                                let top = get!(u32, RSP).wrapping_sub(12);
+                                let at = place!([u32; 3], u64::from(top), Push);
+                                at.write_unaligned([get!(u32, uop.b), get!(u32, uop.base), get!(u32, uop.a)]);
+                                put!(u32, RSP, top)
+                            }
+                            Op::PushPushSub32 => {
+                                let top = get!(u32, RSP).wrapping_sub(8);
+                                let at = place!([u32; 2], u64::from(top), Push);
+                                at.write_unaligned([get!(u32, uop.base), get!(u32, uop.a)]);
+                                put!(u32, RSP, cpu.alu::<SUB, u32>(top.sign(), imm!()) as u32)
+                            }
+                            Op::Push4 => {
+                                let top = get!(u32, RSP).wrapping_sub(16);
+                                let at = place!([u32; 4], u64::from(top), Push);
+                                let (first, second) = (get!(u32, uop.a), get!(u32, uop.base));
+                                at.write_unaligned([get!(u32, uop.index), get!(u32, uop.b), second, first]);
+                                put!(u32, RSP, top)
+                            }
+                            Op::Pop4 => {
+                                let values = load!([u32; 4], u64::from(get!(u32, RSP)), Top);
+                                put!(u32, RSP, get!(u32, RSP).wrapping_add(16));
+                                put!(u32, uop.a, values[0]);
+                                put!(u32, uop.base, values[1]);
+                                put!(u32, uop.b, values[2]);
+                                put!(u32, uop.index, values[3])
+                            }
                             Op::Jmp => jump!(),
                             Op::Jo => branch!(cpu.lazy.condition(0)),
                             Op::Jno => branch!(cpu.lazy.condition(1)),
@@ -1579,6 +1643,55 @@ impl Cpu {
                             Op::SubMi32Jne => sub_branch!(r, r != 0),
                             Op::LoadTestJe => load_branch!(r, r == 0),
                             Op::LoadTestJne => load_branch!(r, r != 0),
+                            Op::LoadTestIJe => load_test_branch!(r, r == 0),
+                            Op::LoadTestIJne => load_test_branch!(r, r != 0),
+                            Op::AddITestJe => add_branch!(AND, a, a, _b, r, r == 0),
+                            Op::AddITestJne => add_branch!(AND, a, a, _b, r, r != 0),
+                            Op::AddICmpIJe => add_branch!(CMP, imm!(), a, b, _r, a == b),
+                            Op::AddICmpIJne => add_branch!(CMP, imm!(), a, b, _r, a != b),
+                            Op::AddICmpIJb => add_branch!(CMP, imm!(), a, b, _r, (a as u64) < b as u64),
+                            Op::PopRet32 => {
+                                let values = load!([u32; 2], u64::from(get!(u32, RSP)), Top);
+                                put!(u32, RSP, get!(u32, RSP).wrapping_add(8));
+                                put!(u32, uop.a, values[0]);
+                                back!(u64::from(values[1]))
+                            }
+                            Op::PopPopRet32 => {
+                                let values = load!([u32; 3], u64::from(get!(u32, RSP)), Top);
+                                put!(u32, RSP, get!(u32, RSP).wrapping_add(12));
+                                put!(u32, uop.a, values[0]);
+                                put!(u32, uop.base, values[1]);
+                                back!(u64::from(values[2]))
+                            }
+                            Op::LoadRet32 => {
+                                let at = readable!(u32, address!(uop.b, uop.disp), First);
+                                let to = load!(u32, u64::from(get!(u32, RSP)), TopAfter);
+                                put!(u32, uop.a, at.read_unaligned());
+                                put!(u32, RSP, get!(u32, RSP).wrapping_add(4));
+                                back!(u64::from(to))
+                            }
+                            Op::PushCall32 => {
+                                let top = get!(u32, RSP).wrapping_sub(8);
+                                let at = place!([u32; 2], u64::from(top), Push);
+                                called!(at, [get!(u32, uop.a)]);
+                                put!(u32, RSP, top);
+                                jump!()
+                            }
+                            Op::PushPushCall32 => {
+                                let top = get!(u32, RSP).wrapping_sub(12);
+                                let at = place!([u32; 3], u64::from(top), Push);
+                                called!(at, [get!(u32, uop.base), get!(u32, uop.a)]);
+                                put!(u32, RSP, top);
+                                jump!()
+                            }
+                            Op::MoveCall32 => {
+                                let top = get!(u32, RSP).wrapping_sub(4);
+                                let at = place!([u32; 1], u64::from(top), PushAfter);
+                                put!(u32, uop.a, get!(u32, uop.b));
+                                called!(at, []);
+                                put!(u32, RSP, top);
+                                jump!()
+                            }
                             Op::Call32 => {
                                 call!(u32);
                                 jump!()
@@ -1805,8 +1918,8 @@ impl Cpu {
         let linear = match place {
             Place::Operand => address(uop.base, uop.disp)
                 .wrapping_add(register(uop.index & Uop::INDEX) << (uop.index & Uop::SCALE)),
-            Place::Push => register(RSP).wrapping_sub(u64::from(bytes)),
-            Place::Top => register(RSP),
+            Place::Push | Place::PushAfter => register(RSP).wrapping_sub(u64::from(bytes)),
+            Place::Top | Place::TopAfter => register(RSP),
             Place::Frame => register(RBP),
             Place::First => address(uop.b, uop.disp),
             Place::Second => address(uop.index, uop.imm),
@@ -1817,7 +1930,7 @@ impl Cpu {
             }
             Place::Never => 0,
         } & self.address_mask;
-        let is_second = matches!(place, Place::Second | Place::Chained);
+        let is_second = matches!(place, Place::Second | Place::Chained | Place::TopAfter | Place::PushAfter);
         let in_page = (linear & PAGE_MASK) + u64::from(bytes) <= PAGE;
         let ordinary = in_page && place != Place::Never && !self.memory.is_checked();
         if ordinary && (!self.mode.is_long() || is_canonical(linear)) {

@@ -274,12 +274,13 @@ impl Lowering {
     /// Adds the micro-operation of one instruction.
     pub(super) fn push(&mut self, uop: Uop) {
         self.instructions += 1;
-        if let Some(before) = self.uops.last_mut()
-            && let Some(pair) = pair(before, &uop)
+        self.uops.push(uop);
+        // What was joined may be joined again.
+        while let [.., before, last] = self.uops.as_slice()
+            && let Some(pair) = pair(before, last)
         {
-            *before = pair;
-        } else {
-            self.uops.push(uop);
+            self.uops.truncate(self.uops.len().saturating_sub(2));
+            self.uops.push(pair);
         }
     }
 

@@ -50,27 +50,61 @@ fn part(uop: &Uop) -> Option<Part> {
     Some(Part { number, first: uop.a, second, value })
 }
 
-/// `before` and `uop` as one, if they can be; `wide` in 64-bit code.
+/// Pushes and pops after each other, and what comes before or after them.
+fn stack(before: &Uop, uop: &Uop) -> Option<Uop> {
+    const RSP: u8 = (crate::state::RSP * 8) as u8;
+    let is_room = uop.op == Op::SubRi32 && uop.a == RSP;
+    let (op, a) = (uop.op, uop.a);
+    if !is_room && a == RSP && matches!(op, Op::PushR32 | Op::PushR64 | Op::PopR32 | Op::PopR64) {
+        return None;
+    }
+    let joined = match (before.op, op) {
+        (Op::PushR32 | Op::PushR64 | Op::PopR32 | Op::PopR64, _) if before.a == RSP => return None,
+        (Op::PushR32, Op::PushR32) => Uop { op: Op::PushPush32, base: a, ..*before },
+        (Op::PushR64, Op::PushR64) => Uop { op: Op::PushPush64, base: a, ..*before },
+        (Op::PopR32, Op::PopR32) => Uop { op: Op::PopPop32, base: a, ..*before },
+        (Op::PopR64, Op::PopR64) => Uop { op: Op::PopPop64, base: a, ..*before },
+        (Op::PushPush32, Op::PushR32) => Uop { op: Op::Push3, b: a, ..*before },
+        (Op::Push3, Op::PushR32) => Uop { op: Op::Push4, index: a, ..*before },
+        (Op::PushR32, Op::SubRi32) if is_room => Uop { op: Op::PushSub32, imm: uop.imm, ..*before },
+        (Op::PushPush32, Op::SubRi32) if is_room => Uop { op: Op::PushPushSub32, imm: uop.imm, ..*before },
+        (Op::PopPop32, Op::PopPop32) => Uop { op: Op::Pop4, b: a, index: uop.base, ..*before },
+        (Op::PopR32, Op::Ret32) => Uop { op: Op::PopRet32, ..*before },
+        (Op::PopPop32, Op::Ret32) => Uop { op: Op::PopPopRet32, ..*before },
+        (Op::PushR32, Op::Call32) => Uop { op: Op::PushCall32, ..*before },
+        (Op::PushPush32, Op::Call32) => Uop { op: Op::PushPushCall32, ..*before },
+        (Op::MovRr32, Op::Call32) if before.a != RSP => Uop { op: Op::MoveCall32, ..*before },
+        (Op::LoadBase32, Op::Ret32) if before.a != RSP => {
+            Uop { op: Op::LoadRet32, b: before.base, ..*before }
+        }
+        _ => return None,
+    };
+    Some(joined)
+}
+
+/// A branch with the comparison it is part of, and what comes before.
+fn branch(before: &Uop, uop: &Uop) -> Option<Uop> {
+    let tests_result = uop.a == before.a && uop.b == before.a;
+    let op = match (before.op, uop.op) {
+        (Op::LoadBase32, Op::TestRr32Je) if tests_result => Op::LoadTestJe,
+        (Op::LoadBase32, Op::TestRr32Jne) if tests_result => Op::LoadTestJne,
+        (Op::LoadBase32, Op::TestRi8Je) => Op::LoadTestIJe,
+        (Op::LoadBase32, Op::TestRi8Jne) => Op::LoadTestIJne,
+        (Op::AddRi32, Op::TestRr32Je) if uop.a == uop.b => Op::AddITestJe,
+        (Op::AddRi32, Op::TestRr32Jne) if uop.a == uop.b => Op::AddITestJne,
+        (Op::AddRi32, Op::CmpRi32Je) => Op::AddICmpIJe,
+        (Op::AddRi32, Op::CmpRi32Jne) => Op::AddICmpIJne,
+        (Op::AddRi32, Op::CmpRi32Jb) => Op::AddICmpIJb,
+        _ => return None,
+    };
+    let disp = if before.op == Op::AddRi32 { before.imm } else { before.disp };
+    Some(Uop { op, b: uop.a, disp, imm: uop.imm, ..*before })
+}
+
+/// `before` and `uop` as one, if they can be.
 pub(super) fn pair(before: &Uop, uop: &Uop) -> Option<Uop> {
-    let stack = (crate::state::RSP * 8) as u8;
-    let joined = |op| Some(Uop { op, base: uop.a, ..*before });
-    match (before.op, uop.op) {
-        (Op::PushR32 | Op::PushR64 | Op::PopR32 | Op::PopR64, op) if op == before.op => {
-            if before.a == stack || uop.a == stack {
-                return None;
-            }
-            return joined(match op {
-                Op::PushR32 => Op::PushPush32,
-                Op::PushR64 => Op::PushPush64,
-                Op::PopR32 => Op::PopPop32,
-                _ => Op::PopPop64,
-            });
-        }
-        (Op::LoadBase32, Op::TestRr32Je | Op::TestRr32Jne) if uop.a == before.a && uop.b == before.a => {
-            let equal = uop.op == Op::TestRr32Je;
-            return Some(Uop { op: if equal { Op::LoadTestJe } else { Op::LoadTestJne }, ..*before });
-        }
-        _ => {}
+    if let Some(longer) = stack(before, uop).or_else(|| branch(before, uop)) {
+        return Some(longer);
     }
     let (first, second) = (part(before)?, part(uop)?);
     let mut op = Op::LoadLoad.after(first.number * KINDS + second.number);

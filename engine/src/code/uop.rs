@@ -83,7 +83,9 @@ pub(crate) enum Op {
     RorIMove, RorIAdd, RorIXor, RorIAnd, RorIOr, RorIAddI, RorIAndI, RorISubI, RorILea, RorIShrI, RorIRorI,
     RorIRolI, RolILoad, RolIStore, RolIMove, RolIAdd, RolIXor, RolIAnd, RolIOr, RolIAddI, RolIAndI, RolISubI,
     RolILea, RolIShrI, RolIRorI, RolIRolI, LoadChain,
-    PushPush32, PushPush64, PopPop32, PopPop64,
+    PushPush32, PushPush64, PopPop32, PopPop64, PushSub32,
+    // Three and four: pushes, and room on the stack; pops.
+    Push3, PushPushSub32, Push4, Pop4,
     // Branches; each is followed by a [`Op::Links`].
     Jmp, Jo, Jno, Jb, Jae, Je, Jne, Jbe, Ja, Js, Jns, Jp, Jnp, Jl, Jge, Jle, Jg, CmpRr8Je, CmpRr8Jne,
     CmpRr8Jb, CmpRr8Jae, CmpRr8Jbe, CmpRr8Ja, CmpRr8Jl, CmpRr8Jge, CmpRr8Jle, CmpRr8Jg, CmpRr8Js,
@@ -107,7 +109,10 @@ pub(crate) enum Op {
     CmpRi16Jg, CmpRi16Js, CmpRi16Jns, CmpMr8Je, CmpMr8Jne, CmpMr8Jb, CmpMr8Jae, CmpMr8Jbe, CmpMr8Ja,
     CmpMr8Jl, CmpMr8Jge, CmpMr8Jle, CmpMr8Jg, CmpMr8Js, CmpMr8Jns, CmpMr32Je, CmpMr32Jne, CmpMr32Jb,
     CmpMr32Jae, CmpMr32Jbe, CmpMr32Ja, CmpMr32Jl, CmpMr32Jge, CmpMr32Jle, CmpMr32Jg, CmpMr32Js, CmpMr32Jns,
-    AndRi32Je, AndRi32Jne, SubMi32Je, SubMi32Jne, LoadTestJe, LoadTestJne,
+    AndRi32Je, AndRi32Jne, SubMi32Je, SubMi32Jne, LoadTestJe, LoadTestJne, LoadTestIJe, LoadTestIJne,
+    AddITestJe, AddITestJne, AddICmpIJe, AddICmpIJne, AddICmpIJb, PopPopRet32, PushPushCall32,
+    // Two again.
+    PopRet32, LoadRet32, PushCall32, MoveCall32,
     // Calls, returns and indirect jumps.
     Call32, Call64, CallR32, CallR64, CallM32, CallM64, Ret32, Ret64, RetI32, RetI64, JmpR32, JmpR64,
     JmpM32, JmpM64,
@@ -118,11 +123,20 @@ pub(crate) enum Op {
 impl Op {
     /// Instructions that it stands for.
     pub(crate) fn instructions(self) -> u8 {
-        match self as u16 {
-            number if (Self::LoadLoad as u16..=Self::PopPop64 as u16).contains(&number) => 2,
-            number if (Self::CmpRr8Je as u16..=Self::SubMi32Jne as u16).contains(&number) => 2,
-            number if (Self::LoadTestJe as u16..=Self::LoadTestJne as u16).contains(&number) => 3,
-            number if number == Self::End as u16 || number == Self::Links as u16 => 0,
+        let is_from = |first: Self, last: Self| (first as u16..=last as u16).contains(&(self as u16));
+        if is_from(Self::LoadLoad, Self::PushSub32)
+            || is_from(Self::CmpRr8Je, Self::SubMi32Jne)
+            || is_from(Self::PopRet32, Self::MoveCall32)
+        {
+            return 2;
+        }
+        if is_from(Self::LoadTestJe, Self::PushPushCall32) {
+            return 3;
+        }
+        match self {
+            Self::End | Self::Links => 0,
+            Self::Push3 | Self::PushPushSub32 => 3,
+            Self::Push4 | Self::Pop4 => 4,
             _ => 1,
         }
     }
