@@ -67,6 +67,12 @@ pub(crate) const fn sign_extend(value: u64, bytes: u32) -> i64 {
     ((value << shift) as i64) >> shift
 }
 
+/// Size of the memory operand in bytes.
+#[inline]
+pub(crate) fn memory_bytes(insn: &Instruction) -> u32 {
+    insn.memory_size().size() as u32
+}
+
 /// The width of an instruction's addresses in bits: 16, 32 or 64.
 pub(crate) fn address_bits(insn: &Instruction) -> u32 {
     for register in [insn.memory_base(), insn.memory_index()] {
@@ -115,7 +121,7 @@ impl Cpu {
             OpKind::Immediate16 | OpKind::Immediate8to16 => 2,
             OpKind::Immediate32 | OpKind::Immediate8to32 => 4,
             OpKind::Immediate64 | OpKind::Immediate8to64 | OpKind::Immediate32to64 => 8,
-            _ => insn.memory_size().size() as u32,
+            _ => memory_bytes(insn),
         }
     }
 
@@ -129,12 +135,7 @@ impl Cpu {
             OpKind::Register => Ok(self.register(insn.op_register(n))),
             OpKind::Memory => {
                 let (seg, offset) = self.effective_address(insn);
-                match insn.memory_size().size() {
-                    1 => self.read::<u8>(seg, offset).map(u64::from),
-                    2 => self.read::<u16>(seg, offset).map(u64::from),
-                    4 => self.read::<u32>(seg, offset).map(u64::from),
-                    _ => self.read::<u64>(seg, offset),
-                }
+                self.read_sized(seg, offset, memory_bytes(insn))
             }
             _ => Ok(insn.immediate(n) & mask(self.operand_bytes(insn, n))),
         }
@@ -151,12 +152,7 @@ impl Cpu {
             return Ok(());
         }
         let (seg, offset) = self.effective_address(insn);
-        match insn.memory_size().size() {
-            1 => self.write(seg, offset, value as u8),
-            2 => self.write(seg, offset, value as u16),
-            4 => self.write(seg, offset, value as u32),
-            _ => self.write(seg, offset, value),
-        }
+        self.write_sized(seg, offset, value, memory_bytes(insn))
     }
 
     /// Segment and offset of the memory operand. The offset is cut to the address size.

@@ -74,6 +74,12 @@ impl Segment {
         Self { selector, attributes, limit: u32::MAX, base: 0 }
     }
 
+    /// A segment register after loading a null selector. FS and GS lose their base, as Linux expects of the vendor
+    /// that CPUID names (no `X86_BUG_NULL_SEG`).
+    pub const fn null(selector: u16) -> Self {
+        Self { selector, attributes: 0, limit: 0, base: 0 }
+    }
+
     /// Whether `bits` are all set in the attributes.
     pub const fn has(&self, bits: u16) -> bool {
         self.attributes & bits == bits

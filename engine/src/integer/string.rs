@@ -102,15 +102,11 @@ impl Strings {
     }
 
     fn read(&self, cpu: &mut Cpu, seg: Seg, register: usize) -> Result<u64, Fault> {
-        let offset = self.get(cpu, register);
-        let linear = cpu.linear(seg, offset, u64::from(self.bytes), false)?;
-        cpu.load_sized(linear, self.bytes)
+        cpu.read_sized(seg, self.get(cpu, register), self.bytes)
     }
 
     fn write(&self, cpu: &mut Cpu, value: u64) -> Result<(), Fault> {
-        let offset = self.get(cpu, RDI);
-        let linear = cpu.linear(Seg::Es, offset, u64::from(self.bytes), true)?;
-        cpu.store_sized(linear, value, self.bytes)
+        cpu.write_sized(Seg::Es, self.get(cpu, RDI), value, self.bytes)
     }
 
     /// The elements from a pointer onwards (downwards) that lie in one page, `most` at most. `None` if only the slow way

@@ -109,15 +109,7 @@ impl Cpu {
     pub(crate) fn load_slow(&mut self, linear: u64, bytes: u32) -> Result<u128, Fault> {
         self.check_alignment(linear, bytes)?;
         let user = self.memory.is_user();
-        let mut value = 0u128;
-        let mut done = 0;
-        while done < bytes {
-            let at = linear.wrapping_add(u64::from(done)) & self.address_mask;
-            let part = part(at, bytes - done);
-            let physical = self.translate(at, Access::Read, user)?;
-            value |= self.physical_read(physical, part) << (done * 8);
-            done += part;
-        }
+        let value = self.load_as(linear, bytes, user, self.address_mask)?;
         if self.memory.is_checked() {
             self.note_data_access(linear, u64::from(bytes), false);
         }
@@ -129,21 +121,36 @@ impl Cpu {
     pub(crate) fn store_slow(&mut self, linear: u64, value: u128, bytes: u32) -> Result<(), Fault> {
         self.check_alignment(linear, bytes)?;
         let user = self.memory.is_user();
-        self.store_as(linear, value, bytes, user)?;
+        self.store_as(linear, value, bytes, user, self.address_mask)?;
         if self.memory.is_checked() {
             self.note_data_access(linear, u64::from(bytes), true);
         }
         Ok(())
     }
 
-    fn store_as(&mut self, linear: u64, value: u128, bytes: u32, user: bool) -> Result<(), Fault> {
+    /// A load of any alignment; addresses wrap at `mask`.
+    fn load_as(&mut self, linear: u64, bytes: u32, user: bool, mask: u64) -> Result<u128, Fault> {
+        let mut value = 0u128;
+        let mut done = 0;
+        while done < bytes {
+            let at = linear.wrapping_add(u64::from(done)) & mask;
+            let part = part(at, bytes - done);
+            let physical = self.translate(at, Access::Read, user)?;
+            value |= self.physical_read(physical, part) << (done * 8);
+            done += part;
+        }
+        Ok(value)
+    }
+
+    /// A store of any alignment; addresses wrap at `mask`.
+    fn store_as(&mut self, linear: u64, value: u128, bytes: u32, user: bool, mask: u64) -> Result<(), Fault> {
         // Both pages are looked at before anything is written.
         let first = self.translate(linear, Access::Write, user)?;
         let length = part(linear, bytes);
         if length == bytes {
             self.physical_write(first, value, bytes);
         } else {
-            let next = linear.wrapping_add(u64::from(length)) & self.address_mask;
+            let next = linear.wrapping_add(u64::from(length)) & mask;
             let second = self.translate(next, Access::Write, user)?;
             self.physical_write(first, value, length);
             self.physical_write(second, value >> (length * 8), bytes - length);
@@ -153,22 +160,14 @@ impl Cpu {
 
     /// A load the CPU does for itself, with supervisor privilege: descriptors, stacks of gates.
     pub(crate) fn load_system<T: Value>(&mut self, linear: u64) -> Result<T, Fault> {
-        let mut value = 0u128;
-        let mut done = 0;
-        let linear = linear & self.system_mask();
-        while done < T::BYTES as u32 {
-            let at = linear.wrapping_add(u64::from(done));
-            let part = part(at, T::BYTES as u32 - done);
-            let physical = self.translate(at, Access::Read, false)?;
-            value |= self.physical_read(physical, part) << (done * 8);
-            done += part;
-        }
-        Ok(T::from_wide(value))
+        let mask = self.system_mask();
+        self.load_as(linear & mask, T::BYTES as u32, false, mask).map(T::from_wide)
     }
 
     /// A store the CPU does for itself, with supervisor privilege.
     pub(crate) fn store_system<T: Value>(&mut self, linear: u64, value: T) -> Result<(), Fault> {
-        self.store_as(linear & self.system_mask(), value.to_wide(), T::BYTES as u32, false)
+        let mask = self.system_mask();
+        self.store_as(linear & mask, value.to_wide(), T::BYTES as u32, false, mask)
     }
 
     /// Descriptor tables lie anywhere in long mode, whatever the code segment.
@@ -189,29 +188,6 @@ impl Cpu {
             self.translate(next, access, user)?;
         }
         Ok(())
-    }
-
-    /// The RAM behind a linear address up to the end of its page, for bulk operations; `None` for memory-mapped
-    /// devices. After a write the caller has nothing to do: code in the page has been thrown away.
-    ///
-    /// # Errors
-    /// As an access.
-    pub fn page_slice(&mut self, linear: u64, write: bool) -> Result<Option<(*mut u8, usize)>, Fault> {
-        if self.memory.is_checked() {
-            return Ok(None);
-        }
-        let access = if write { Access::Write } else { Access::Read };
-        let user = self.memory.is_user();
-        let physical = self.translate(linear, access, user)?;
-        let length = (PAGE - (linear & PAGE_MASK)) as usize;
-        if physical.wrapping_add(length as u64) > self.memory.ram_bytes() {
-            return Ok(None);
-        }
-        if write {
-            self.code_written(physical, length as u64);
-        }
-        // SAFETY: just checked to be within RAM.
-        Ok(Some((unsafe { self.memory.ram().add(physical as usize) }, length)))
     }
 
     /// The RAM from `before` bytes below `linear` on, `bytes` bytes, which have to lie in one page; `None` for
@@ -337,6 +313,54 @@ impl Cpu {
     pub fn write<T: Value>(&mut self, seg: Seg, offset: u64, value: T) -> Result<(), Fault> {
         let linear = self.linear(seg, offset, T::BYTES, true)?;
         self.store(linear, value)
+    }
+
+    /// Loads 1, 2, 4 or 8 bytes.
+    ///
+    /// # Errors
+    /// As `Cpu::load`.
+    #[inline]
+    pub(crate) fn load_sized(&mut self, linear: u64, bytes: u32) -> Result<u64, Fault> {
+        match bytes {
+            1 => self.load::<u8>(linear).map(u64::from),
+            2 => self.load::<u16>(linear).map(u64::from),
+            4 => self.load::<u32>(linear).map(u64::from),
+            _ => self.load::<u64>(linear),
+        }
+    }
+
+    /// Stores 1, 2, 4 or 8 bytes.
+    ///
+    /// # Errors
+    /// As `Cpu::store`.
+    #[inline]
+    pub(crate) fn store_sized(&mut self, linear: u64, value: u64, bytes: u32) -> Result<(), Fault> {
+        match bytes {
+            1 => self.store(linear, value as u8),
+            2 => self.store(linear, value as u16),
+            4 => self.store(linear, value as u32),
+            _ => self.store(linear, value),
+        }
+    }
+
+    /// Reads 1, 2, 4 or 8 bytes from a segment.
+    ///
+    /// # Errors
+    /// As [`Cpu::read`].
+    #[inline]
+    pub(crate) fn read_sized(&mut self, seg: Seg, offset: u64, bytes: u32) -> Result<u64, Fault> {
+        let linear = self.linear(seg, offset, u64::from(bytes), false)?;
+        self.load_sized(linear, bytes)
+    }
+
+    /// Writes 1, 2, 4 or 8 bytes to a segment.
+    ///
+    /// # Errors
+    /// As [`Cpu::write`].
+    #[inline]
+    pub(crate) fn write_sized(&mut self, seg: Seg, offset: u64, value: u64, bytes: u32) -> Result<(), Fault> {
+        let linear = self.linear(seg, offset, u64::from(bytes), true)?;
+        self.store_sized(linear, value, bytes)
     }
 }
 

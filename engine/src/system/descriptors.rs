@@ -47,7 +47,7 @@ impl Cpu {
             let segment = self.stack_segment(selector, self.cpl, Fault::gp)?;
             self.segments[Seg::Ss.index()] = segment;
         } else if selector & !3 == 0 {
-            self.segments[seg.index()] = self.null_segment(seg, selector);
+            self.segments[seg.index()] = Segment::null(selector);
         } else {
             let fault = Fault::gp(code(selector));
             let (at, descriptor) = self.descriptor(selector, fault)?;
@@ -69,12 +69,6 @@ impl Cpu {
         Ok(())
     }
 
-    /// A segment register after loading a null selector. FS and GS lose their base, as Linux expects of the vendor
-    /// that CPUID names (no `X86_BUG_NULL_SEG`).
-    fn null_segment(&self, _seg: Seg, selector: u16) -> Segment {
-        Segment { selector, ..Segment::default() }
-    }
-
     /// Checks and fetches a stack segment for privilege `cpl`.
     ///
     /// # Errors
@@ -87,7 +81,7 @@ impl Cpu {
     ) -> Result<Segment, Fault> {
         if selector & !3 == 0 {
             if self.mode.is_long() && cpl < 3 && selector as u8 & 3 == cpl {
-                return Ok(self.null_segment(Seg::Ss, selector));
+                return Ok(Segment::null(selector));
             }
             return Err(fault(0));
         }

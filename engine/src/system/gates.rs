@@ -140,11 +140,8 @@ impl Cpu {
                     return Err(Fault::ts(code(self.tr.selector) | external));
                 }
                 let pointer: u64 = self.load_system(self.tr.base.wrapping_add(slot))?;
-                let stack = if inner {
-                    Segment { selector: u16::from(cpl), ..Segment::default() }
-                } else {
-                    self.segments[Seg::Ss.index()]
-                };
+                let stack =
+                    if inner { Segment::null(u16::from(cpl)) } else { self.segments[Seg::Ss.index()] };
                 (stack, pointer)
             } else {
                 (self.segments[Seg::Ss.index()], self.regs[RSP] & self.address_mask)
@@ -187,11 +184,8 @@ impl Frame {
             return Err(Fault::SS0);
         }
         if user {
-            return match self.bytes {
-                2 => cpu.store(at, value as u16),
-                4 => cpu.store(at & u64::from(u32::MAX), value as u32),
-                _ => cpu.store(at, value),
-            };
+            let at = if self.bytes == 8 { at } else { at & u64::from(u32::MAX) };
+            return cpu.store_sized(at, value, self.bytes);
         }
         match self.bytes {
             2 => cpu.store_system(at, value as u16),
