@@ -2,7 +2,8 @@
 
 use iced_x86::{Instruction, Mnemonic as M, OpKind, Register as R};
 
-use crate::operand::mask;
+use super::descriptors::is_beyond;
+use crate::operand::{mask, ones};
 use crate::{Cpu, Fault, Handler, Seg, flag, host};
 
 pub(super) fn handler(mnemonic: M) -> Option<Handler> {
@@ -25,13 +26,13 @@ fn check(cpu: &mut Cpu, port: u16, bytes: u32) -> Result<(), Fault> {
         return Err(Fault::GP0);
     }
     let map: u16 = cpu.load_system(cpu.tr.base.wrapping_add(102))?;
-    let at = u64::from(map) + u64::from(port / 8);
-    if at + 1 > u64::from(cpu.tr.limit) {
+    let at = u64::from(map).wrapping_add(u64::from(port / 8));
+    if is_beyond(u64::from(cpu.tr.limit), at, 2) {
         return Err(Fault::GP0);
     }
     let bits: u16 = cpu.load_system(cpu.tr.base.wrapping_add(at))?;
-    let wanted = ((1u32 << bytes) - 1) << (port % 8);
-    if u32::from(bits) & wanted != 0 { Err(Fault::GP0) } else { Ok(()) }
+    let wanted = ones(bytes) << (port % 8);
+    if u64::from(bits) & wanted != 0 { Err(Fault::GP0) } else { Ok(()) }
 }
 
 fn read(cpu: &mut Cpu, port: u16, bytes: u32) -> u32 {

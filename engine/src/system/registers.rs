@@ -54,7 +54,7 @@ pub(super) fn privileged(cpu: &Cpu) -> Result<(), Fault> {
 }
 
 fn store_segment(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
-    let selector = cpu.segments[segment_of(insn.op1_register()).index()].selector;
+    let selector = cpu.segment(segment_of(insn.op1_register())).selector;
     store_selector(cpu, insn, selector)
 }
 
@@ -88,7 +88,7 @@ fn stack_bytes(which: Code) -> u32 {
 
 /// Zero-extended, as AMD's processors do it; Intel's leave the upper bytes as they are.
 fn push_segment(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
-    let selector = cpu.segments[segment_of(insn.op0_register()).index()].selector;
+    let selector = cpu.segment(segment_of(insn.op0_register())).selector;
     cpu.push(u64::from(selector), stack_bytes(insn.code()))
 }
 
@@ -385,42 +385,39 @@ fn swapgs(cpu: &mut Cpu, _: &Instruction) -> Result<(), Fault> {
         return Err(Fault::UD);
     }
     privileged(cpu)?;
-    std::mem::swap(&mut cpu.segments[Seg::Gs.index()].base, &mut cpu.msr.kernel_gs_base);
+    let base = cpu.segment(Seg::Gs).base;
+    cpu.segment_mut(Seg::Gs).base = std::mem::replace(&mut cpu.msr.kernel_gs_base, base);
     Ok(())
 }
 
-fn base_segment(cpu: &Cpu, insn: &Instruction) -> Result<usize, Fault> {
+fn base_segment(cpu: &Cpu, insn: &Instruction) -> Result<Seg, Fault> {
     if cpu.cr4 & cr4::FSGSBASE == 0 || !cpu.mode.is_long() {
         return Err(Fault::UD);
     }
     let is_fs = matches!(insn.mnemonic(), M::Rdfsbase | M::Wrfsbase);
-    Ok(if is_fs { Seg::Fs.index() } else { Seg::Gs.index() })
+    Ok(if is_fs { Seg::Fs } else { Seg::Gs })
 }
 
 fn read_base(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
-    let index = base_segment(cpu, insn)?;
-    let base = cpu.segments[index].base;
+    let base = cpu.segment(base_segment(cpu, insn)?).base;
     cpu.set_operand(insn, 0, base)
 }
 
 fn write_base(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
-    let index = base_segment(cpu, insn)?;
+    let seg = base_segment(cpu, insn)?;
     let base = cpu.operand(insn, 0)?;
     if !crate::memory::is_canonical(base) {
         return Err(Fault::GP0);
     }
-    cpu.segments[index].base = base;
+    cpu.segment_mut(seg).base = base;
     Ok(())
 }
 
 fn invlpg(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     privileged(cpu)?;
     let (seg, offset) = cpu.effective_address(insn);
-    let base = if cpu.mode.is_long() && !matches!(seg, Seg::Fs | Seg::Gs) {
-        0
-    } else {
-        cpu.segments[seg.index()].base
-    };
+    let base =
+        if cpu.mode.is_long() && !matches!(seg, Seg::Fs | Seg::Gs) { 0 } else { cpu.segment(seg).base };
     cpu.flush_page(base.wrapping_add(offset) & cpu.address_mask);
     Ok(())
 }

@@ -51,7 +51,7 @@ fn into(cpu: &mut Cpu, _: &Instruction) -> Result<(), Fault> {
 
 /// A word of a frame on the stack.
 fn stacked(cpu: &mut Cpu, index: u64, bytes: u32) -> Result<u64, Fault> {
-    cpu.top(index * u64::from(bytes), bytes)
+    cpu.top(index.wrapping_mul(u64::from(bytes)), bytes)
 }
 
 impl Cpu {
@@ -82,10 +82,10 @@ impl Cpu {
     /// After a return to an outer privilege: data segments that it may not have are nulled.
     fn drop_inner_segments(&mut self) {
         for seg in [Seg::Es, Seg::Ds, Seg::Fs, Seg::Gs] {
-            let segment = self.segments[seg.index()];
+            let segment = *self.segment(seg);
             let conforming = segment.has(Segment::CODE | Segment::EXPAND_DOWN);
             if segment.has(Segment::PRESENT) && !conforming && segment.dpl() < self.cpl {
-                self.segments[seg.index()] = Segment::default();
+                *self.segment_mut(seg) = Segment::default();
             }
         }
     }
@@ -105,17 +105,17 @@ impl Cpu {
         let cpl = selector as u8 & 3;
         let outer = cpl > self.cpl;
         let size = u64::from(bytes);
-        let frame = words * size + release;
+        let frame = words.wrapping_mul(size).wrapping_add(release);
         if !outer && !always_stack {
             self.mark_accessed_descriptor(at, descriptor)?;
             self.drop(frame);
-            self.segments[Seg::Cs.index()] = segment;
+            *self.segment_mut(Seg::Cs) = segment;
             self.rip = rip;
             self.update_mode();
             return Ok(());
         }
         let pointer = self.top(frame, bytes)?;
-        let stack_selector = self.top(frame + size, bytes)? as u16;
+        let stack_selector = self.top(frame.wrapping_add(size), bytes)? as u16;
         let is_long = self.long_mode_active() && segment.has(Segment::LONG);
         let stack = if stack_selector & !3 == 0 && is_long && cpl < 3 && stack_selector as u8 & 3 == cpl {
             Segment::null(stack_selector)
@@ -123,8 +123,8 @@ impl Cpu {
             self.stack_segment(stack_selector, cpl, Fault::gp)?
         };
         self.mark_accessed_descriptor(at, descriptor)?;
-        self.segments[Seg::Cs.index()] = segment;
-        self.segments[Seg::Ss.index()] = stack;
+        *self.segment_mut(Seg::Cs) = segment;
+        *self.segment_mut(Seg::Ss) = stack;
         self.rip = rip;
         self.set_cpl(cpl);
         let mask = self.stack_mask();
@@ -246,7 +246,7 @@ fn far_target(cpu: &mut Cpu, selector: u16, rip: u64) -> Result<Segment, Fault> 
 fn far_jump(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let (selector, rip, _) = far_pointer(cpu, insn)?;
     let segment = far_target(cpu, selector, rip)?;
-    cpu.segments[Seg::Cs.index()] = segment;
+    *cpu.segment_mut(Seg::Cs) = segment;
     cpu.rip = rip;
     cpu.update_mode();
     Ok(())
@@ -257,15 +257,15 @@ fn far_call(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let segment = far_target(cpu, selector, rip)?;
     let mask = cpu.stack_mask();
     let size = u64::from(bytes);
-    let old = cpu.segments[Seg::Cs.index()].selector;
+    let old = cpu.segment(Seg::Cs).selector;
     // Nothing is written before both places were looked at.
-    for place in [1, 2] {
-        let linear = cpu.linear(Seg::Ss, cpu.regs[RSP].wrapping_sub(size * place) & mask, size, true)?;
+    for place in [0, 1] {
+        let linear = cpu.linear(Seg::Ss, cpu.regs[RSP].wrapping_sub(size << place) & mask, size, true)?;
         cpu.probe(linear, bytes, true)?;
     }
     cpu.push(u64::from(old), bytes)?;
     cpu.push(cpu.rip, bytes)?;
-    cpu.segments[Seg::Cs.index()] = segment;
+    *cpu.segment_mut(Seg::Cs) = segment;
     cpu.rip = rip;
     cpu.update_mode();
     Ok(())
@@ -274,8 +274,8 @@ fn far_call(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
 /// Flat code and stack segments with fixed attributes, as SYSENTER and SYSCALL load them.
 fn set_flat(cpu: &mut Cpu, code_selector: u16, stack_selector: u16, cpl: u8, long: bool) {
     let size = if long { Segment::LONG } else { Segment::BIG };
-    cpu.segments[Seg::Cs.index()] = Segment::flat(code_selector, 0xB, u16::from(cpl), size);
-    cpu.segments[Seg::Ss.index()] = Segment::flat(stack_selector, 0x3, u16::from(cpl), Segment::BIG);
+    *cpu.segment_mut(Seg::Cs) = Segment::flat(code_selector, 0xB, u16::from(cpl), size);
+    *cpu.segment_mut(Seg::Ss) = Segment::flat(stack_selector, 0x3, u16::from(cpl), Segment::BIG);
     cpu.set_cpl(cpl);
     cpu.update_checks();
 }
