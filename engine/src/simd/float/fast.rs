@@ -225,12 +225,11 @@ fn slowly<O: Operation, F: Format>(cpu: &mut Cpu, a: u64, b: u64) -> Result<u64,
 pub(crate) fn doubles<O: Operation>(cpu: &mut Cpu, a: [u64; 2], b: [u64; 2]) -> Result<[u64; 2], Fault> {
     if is_plain(cpu.mxcsr) {
         let r = zip(a, b, |a, b| O::double(f64::from_bits(a), f64::from_bits(b)).to_bits());
-        let exact = |i: usize| {
-            let [a, b, r] = [a, b, r].map(|lanes| f64::from_bits(lane(&lanes, i)));
-            !O::is_inexact_double(a, b, r)
-        };
-        if (0..2).all(|i| is_ordinary::<O, Double>(lane(&a, i), lane(&b, i), lane(&r, i))) {
-            if cpu.mxcsr & PRECISION == 0 && !(0..2).all(exact) {
+        let ([a0, a1], [b0, b1], [r0, r1]) = (a, b, r);
+        if is_ordinary::<O, Double>(a0, b0, r0) && is_ordinary::<O, Double>(a1, b1, r1) {
+            let inexact =
+                |a, b, r| O::is_inexact_double(f64::from_bits(a), f64::from_bits(b), f64::from_bits(r));
+            if cpu.mxcsr & PRECISION == 0 && (inexact(a0, b0, r0) || inexact(a1, b1, r1)) {
                 cpu.mxcsr |= PRECISION;
             }
             return Ok(r);
@@ -248,8 +247,8 @@ pub(crate) fn singles<O: Operation>(cpu: &mut Cpu, a: [u32; 4], b: [u32; 4]) -> 
     if is_plain(cpu.mxcsr) {
         let r = zip(a, b, |a, b| O::single(f32::from_bits(a), f32::from_bits(b)).to_bits());
         let exact = |i: usize| {
-            let [a, b, r] = [a, b, r].map(|lanes| f32::from_bits(lane(&lanes, i)));
-            !O::is_inexact_single(a, b, r)
+            let number = |lanes: &[u32; 4]| f32::from_bits(lane(lanes, i));
+            !O::is_inexact_single(number(&a), number(&b), number(&r))
         };
         let wide = |lanes: &[u32; 4], i| u64::from(lane(lanes, i));
         if (0..4).all(|i| is_ordinary::<O, Single>(wide(&a, i), wide(&b, i), wide(&r, i))) {
