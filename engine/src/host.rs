@@ -53,7 +53,7 @@ pub(crate) use imports::*;
 pub(crate) fn allocate_zeroed(bytes: usize) -> Option<*mut u8> {
     const WASM_PAGE: usize = 64 << 10;
     let before = core::arch::wasm32::memory_grow(0, bytes.div_ceil(WASM_PAGE));
-    (before != usize::MAX).then(|| (before * WASM_PAGE) as *mut u8)
+    (before != usize::MAX).then(|| before.wrapping_mul(WASM_PAGE) as *mut u8)
 }
 
 /// Zeroed memory that is never given back and costs nothing before it is touched.

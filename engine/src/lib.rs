@@ -19,21 +19,45 @@
 //! * Operands: `operand.rs` (`cpu.operand(insn, n)`, `cpu.set_operand(insn, n, value)`,
 //!   `cpu.effective_address(insn)`), memory: `memory/access.rs` (`cpu.read::<u32>(segment, offset)`).
 //! * Flags: `cpu.flags()` and `cpu.set_status_flags(..)` in `flags.rs`.
-//! * Nothing a guest does may panic or run for ever.
+//! * Nothing a guest does may panic or run for ever. Lints look after the first: what they cannot see to be in
+//!   bounds is written so that it can be seen (`get`, masks, `wrapping_`, `checked_`), or the module says why it is.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)
+)]
+
+#[allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "offsets lie in a page, a block or the arena, and counters start again before they overflow; `Seg` has as \
+              many values as there are segment registers"
+)]
 mod code;
 mod fault;
 mod flags;
 mod general;
 pub mod host;
 mod integer;
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "instructions are counted in 64 bits; counts of shifts are cut when micro-operations are made, products \
+              have twice the width, and what may overflow says `wrapping`"
+)]
 mod interpret;
 mod memory;
 mod operand;
 mod paging;
+#[allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "instructions are counted in 64 bits; places of registers are constants, and `Seg` has as many values as \
+              there are segment registers"
+)]
 mod run;
 mod segment;
 mod simd;
+#[allow(clippy::indexing_slicing, reason = "`Seg` has as many values as there are segment registers")]
 mod state;
 mod system;
 #[cfg(any(test, feature = "testing"))]

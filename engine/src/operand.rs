@@ -9,14 +9,14 @@ use crate::{Cpu, Fault, Seg};
 #[inline]
 pub(crate) fn register_offset(register: Register) -> Option<u8> {
     let number = register as u32;
-    let from = |first: Register| number.wrapping_sub(first as u32) as u8;
+    let from = |first: Register| (number.wrapping_sub(first as u32) as u8) << 3;
     Some(match number {
-        n if n >= Register::AL as u32 && n <= Register::BL as u32 => from(Register::AL) * 8,
-        n if n >= Register::AH as u32 && n <= Register::BH as u32 => from(Register::AH) * 8 + 1,
-        n if n >= Register::SPL as u32 && n <= Register::R15L as u32 => from(Register::SPL) * 8 + 32,
-        n if n >= Register::AX as u32 && n <= Register::R15W as u32 => from(Register::AX) * 8,
-        n if n >= Register::EAX as u32 && n <= Register::R15D as u32 => from(Register::EAX) * 8,
-        n if n >= Register::RAX as u32 && n <= Register::R15 as u32 => from(Register::RAX) * 8,
+        n if n >= Register::AL as u32 && n <= Register::BL as u32 => from(Register::AL),
+        n if n >= Register::AH as u32 && n <= Register::BH as u32 => from(Register::AH) | 1,
+        n if n >= Register::SPL as u32 && n <= Register::R15L as u32 => from(Register::SPL).wrapping_add(32),
+        n if n >= Register::AX as u32 && n <= Register::R15W as u32 => from(Register::AX),
+        n if n >= Register::EAX as u32 && n <= Register::R15D as u32 => from(Register::EAX),
+        n if n >= Register::RAX as u32 && n <= Register::R15 as u32 => from(Register::RAX),
         _ => return None,
     })
 }
@@ -54,17 +54,35 @@ pub(crate) fn memory_segment(insn: &Instruction, is_long: bool) -> Seg {
     }
 }
 
+/// How many bits `bytes` bytes have.
+#[inline(always)]
+pub(crate) const fn bits_of(bytes: u32) -> u32 {
+    bytes << 3
+}
+
+/// Ones in the low `bits` bits.
+#[inline]
+pub(crate) const fn ones(bits: u32) -> u64 {
+    if bits >= 64 { u64::MAX } else { !(u64::MAX << bits) }
+}
+
 /// Ones in the low `bytes` bytes.
 #[inline]
 pub(crate) const fn mask(bytes: u32) -> u64 {
-    if bytes >= 8 { u64::MAX } else { (1 << (bytes * 8)) - 1 }
+    ones(bits_of(bytes))
 }
 
 /// The low `bytes` bytes of `value`, sign-extended.
 #[inline]
 pub(crate) const fn sign_extend(value: u64, bytes: u32) -> i64 {
-    let shift = 64 - if bytes >= 8 { 64 } else { bytes * 8 };
+    let shift = 64_u32.saturating_sub(bits_of(bytes));
     ((value << shift) as i64) >> shift
+}
+
+/// Size of the memory operand in bytes.
+#[inline]
+pub(crate) fn memory_bytes(insn: &Instruction) -> u32 {
+    insn.memory_size().size() as u32
 }
 
 /// The width of an instruction's addresses in bits: 16, 32 or 64.
@@ -90,7 +108,7 @@ impl Cpu {
     pub fn register(&self, register: Register) -> u64 {
         let Some(offset) = register_offset(register) else { return 0 };
         let full = self.regs.get(usize::from(offset / 8)).copied().unwrap_or_default();
-        (full >> ((offset & 1) * 8)) & mask(register.size() as u32)
+        (full >> ((offset & 1) << 3)) & mask(register.size() as u32)
     }
 
     /// Sets a general register: 4 bytes clear the upper half, 1 and 2 bytes leave the rest alone.
@@ -115,7 +133,7 @@ impl Cpu {
             OpKind::Immediate16 | OpKind::Immediate8to16 => 2,
             OpKind::Immediate32 | OpKind::Immediate8to32 => 4,
             OpKind::Immediate64 | OpKind::Immediate8to64 | OpKind::Immediate32to64 => 8,
-            _ => insn.memory_size().size() as u32,
+            _ => memory_bytes(insn),
         }
     }
 
@@ -129,12 +147,7 @@ impl Cpu {
             OpKind::Register => Ok(self.register(insn.op_register(n))),
             OpKind::Memory => {
                 let (seg, offset) = self.effective_address(insn);
-                match insn.memory_size().size() {
-                    1 => self.read::<u8>(seg, offset).map(u64::from),
-                    2 => self.read::<u16>(seg, offset).map(u64::from),
-                    4 => self.read::<u32>(seg, offset).map(u64::from),
-                    _ => self.read::<u64>(seg, offset),
-                }
+                self.read_sized(seg, offset, memory_bytes(insn))
             }
             _ => Ok(insn.immediate(n) & mask(self.operand_bytes(insn, n))),
         }
@@ -151,12 +164,7 @@ impl Cpu {
             return Ok(());
         }
         let (seg, offset) = self.effective_address(insn);
-        match insn.memory_size().size() {
-            1 => self.write(seg, offset, value as u8),
-            2 => self.write(seg, offset, value as u16),
-            4 => self.write(seg, offset, value as u32),
-            _ => self.write(seg, offset, value),
-        }
+        self.write_sized(seg, offset, value, memory_bytes(insn))
     }
 
     /// Segment and offset of the memory operand. The offset is cut to the address size.

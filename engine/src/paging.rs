@@ -1,6 +1,7 @@
 //! Page tables: 2-level with 4 MiB pages, PAE, and 4-level (SDM vol. 3, chapter 4).
 
 use crate::memory::{Access, Entry, PAGE_MASK};
+use crate::operand::ones;
 use crate::state::{cr0, cr4, efer};
 use crate::{Cpu, Fault};
 
@@ -200,9 +201,11 @@ impl Cpu {
         let mut upper = [(0, 0); 3];
         let mut level = levels;
         loop {
-            level -= 1;
-            let index = (linear >> (12 + 9 * level)) & if levels == 3 && level == 2 { 3 } else { 511 };
-            let at = table.wrapping_add(index * 8);
+            level = level.wrapping_sub(1);
+            // Of the bits that the entry translates if it is the last one.
+            let shift = level.wrapping_mul(9).wrapping_add(12);
+            let index = (linear >> shift) & if levels == 3 && level == 2 { 3 } else { 511 };
+            let at = table.wrapping_add(index << 3);
             let value = self.physical_read(at, 8) as u64;
             if value & entry::PRESENT == 0 {
                 return Err(self.page_fault(linear, access, user, 0));
@@ -216,7 +219,7 @@ impl Cpu {
             } else if level == 3 || (level == 2 && !is_large && value & entry::LARGE != 0) {
                 reserved |= entry::LARGE;
             } else if is_large {
-                reserved |= ((1 << (12 + 9 * level)) - 1) & !0x1FFF;
+                reserved |= ones(shift) & !0x1FFF;
             }
             if levels == 3 && !is_pdpte {
                 reserved |= 0x7FF0_0000_0000_0000;
@@ -234,16 +237,16 @@ impl Cpu {
                         self.mark_accessed(at, value, 8);
                     }
                 }
-                let bytes = 1u64 << (12 + 9 * level);
+                let below = ones(shift);
                 return Ok(Walk {
-                    physical: (value & ADDRESS & !(bytes - 1)) | (linear & (bytes - 1)),
+                    physical: (value & ADDRESS & !below) | (linear & below),
                     rights,
                     global: value & entry::GLOBAL != 0,
-                    bytes,
+                    bytes: 1 << shift,
                     leaf: Some((at, value, 8)),
                 });
             }
-            if !is_pdpte && let Some(slot) = upper.get_mut(level as usize - 1) {
+            if !is_pdpte && let Some(slot) = upper.get_mut((level as usize).wrapping_sub(1)) {
                 *slot = (at, value);
             }
             table = value & ADDRESS;

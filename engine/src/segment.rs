@@ -1,5 +1,7 @@
 //! Segment registers and descriptor table registers.
 
+use crate::Cpu;
+
 /// A segment register, in the order of their encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -74,6 +76,12 @@ impl Segment {
         Self { selector, attributes, limit: u32::MAX, base: 0 }
     }
 
+    /// A segment register after loading a null selector. FS and GS lose their base, as Linux expects of the vendor
+    /// that CPUID names (no `X86_BUG_NULL_SEG`).
+    pub const fn null(selector: u16) -> Self {
+        Self { selector, attributes: 0, limit: 0, base: 0 }
+    }
+
     /// Whether `bits` are all set in the attributes.
     pub const fn has(&self, bits: u16) -> bool {
         self.attributes & bits == bits
@@ -88,6 +96,22 @@ impl Segment {
     pub const fn is_unlimited(&self) -> bool {
         let data = self.attributes & (Self::CODE | Self::EXPAND_DOWN) == 0;
         self.limit == u32::MAX && self.has(Self::PRESENT | Self::WRITABLE) && data
+    }
+}
+
+impl Cpu {
+    /// A segment register.
+    #[inline(always)]
+    #[allow(clippy::indexing_slicing, reason = "`Seg` has six values, and there are six segment registers")]
+    pub(crate) fn segment(&self, seg: Seg) -> &Segment {
+        &self.segments[seg.index()]
+    }
+
+    /// A segment register, to be changed.
+    #[inline(always)]
+    #[allow(clippy::indexing_slicing, reason = "`Seg` has six values, and there are six segment registers")]
+    pub(crate) fn segment_mut(&mut self, seg: Seg) -> &mut Segment {
+        &mut self.segments[seg.index()]
     }
 }
 

@@ -2,7 +2,7 @@
 
 use iced_x86::{Code, Instruction, Mnemonic};
 
-use crate::operand::sign_extend;
+use crate::operand::{bits_of, sign_extend};
 use crate::{Cpu, Fault, Handler, flag};
 
 pub(super) fn handler(code: Code) -> Option<Handler> {
@@ -141,8 +141,8 @@ fn add_with_flag<const FLAG: u32>(cpu: &mut Cpu, insn: &Instruction) -> Result<(
     let bytes = cpu.operand_bytes(insn, 0);
     cpu.modify(insn, |cpu, a| {
         let carry = u128::from(cpu.flags() & FLAG != 0);
-        let sum = u128::from(a) + u128::from(b) + carry;
-        let carries = sum >> (bytes * 8) != 0;
+        let sum = u128::from(a).wrapping_add(u128::from(b)).wrapping_add(carry);
+        let carries = sum >> bits_of(bytes) != 0;
         cpu.set_status_flags(FLAG, if carries { FLAG } else { 0 });
         sum as u64
     })

@@ -95,7 +95,7 @@ fn cmpxchg16b(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let pair = |cpu: &Cpu, high, low| u128::from(cpu.register(high)) << 64 | u128::from(cpu.register(low));
     let (seg, offset) = cpu.effective_address(insn);
     // Alignment comes before everything else.
-    let base = if matches!(seg, Seg::Fs | Seg::Gs) { cpu.segments[seg.index()].base } else { 0 };
+    let base = if matches!(seg, Seg::Fs | Seg::Gs) { cpu.segment(seg).base } else { 0 };
     if base.wrapping_add(offset) & 15 != 0 {
         return Err(Fault::GP0);
     }

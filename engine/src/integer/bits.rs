@@ -2,7 +2,7 @@
 
 use iced_x86::{Code, Instruction, Mnemonic, OpKind};
 
-use crate::operand::{address_bits, mask, sign_extend};
+use crate::operand::{address_bits, bits_of, mask, ones, sign_extend};
 use crate::{Cpu, Fault, Handler, flag};
 
 pub(super) fn handler(code: Code) -> Option<Handler> {
@@ -49,9 +49,9 @@ fn zero(set: bool) -> u32 {
 /// BT, BTS, BTR, BTC: only CF changes.
 fn bt<const CHANGE: u8>(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let bytes = cpu.operand_bytes(insn, 0);
-    let bits = bytes * 8;
+    let bits = bits_of(bytes);
     let number = cpu.operand(insn, 1)?;
-    let one = 1u64 << (number as u32 & (bits - 1));
+    let one = 1u64 << (number as u32 & bits.wrapping_sub(1));
     let changed = |value: u64| match CHANGE {
         SET => value | one,
         RESET => value & !one,
@@ -98,8 +98,8 @@ fn bsf(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
 
 fn bsr(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let value = cpu.operand(insn, 1)?;
-    if value != 0 {
-        cpu.set_register(insn.op0_register(), u64::from(63 - value.leading_zeros()));
+    if let Some(highest) = value.checked_ilog2() {
+        cpu.set_register(insn.op0_register(), u64::from(highest));
     }
     cpu.set_status_flags(flag::ZF, zero(value == 0));
     Ok(())
@@ -113,14 +113,14 @@ fn counted(cpu: &mut Cpu, insn: &Instruction, value: u64, count: u32) {
 
 fn lzcnt(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let value = cpu.operand(insn, 1)?;
-    let bits = insn.op0_register().size() as u32 * 8;
-    counted(cpu, insn, value, value.leading_zeros().wrapping_sub(64 - bits));
+    let bits = bits_of(insn.op0_register().size() as u32);
+    counted(cpu, insn, value, value.leading_zeros().wrapping_add(bits).wrapping_sub(64));
     Ok(())
 }
 
 fn tzcnt(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let value = cpu.operand(insn, 1)?;
-    let bits = insn.op0_register().size() as u32 * 8;
+    let bits = bits_of(insn.op0_register().size() as u32);
     counted(cpu, insn, value, value.trailing_zeros().min(bits));
     Ok(())
 }
@@ -154,8 +154,7 @@ fn bextr(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let value = cpu.operand(insn, 1)?;
     let control = cpu.register(insn.op2_register());
     let (start, length) = (control as u32 & 0xFF, control as u32 >> 8 & 0xFF);
-    let field = value.checked_shr(start).unwrap_or(0);
-    let result = if length < 64 { field & ((1 << length) - 1) } else { field };
+    let result = value.checked_shr(start).unwrap_or(0) & ones(length);
     let register = insn.op0_register();
     cpu.set_register(register, result);
     cpu.set_status_flags(flag::ZF | flag::CF | flag::OF, zero(result == 0));
@@ -182,10 +181,9 @@ fn blsr(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
 
 fn bzhi(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let value = cpu.operand(insn, 1)?;
-    let bits = insn.op0_register().size() as u32 * 8;
+    let bits = bits_of(insn.op0_register().size() as u32);
     let from = cpu.register(insn.op2_register()) as u32 & 0xFF;
-    let result = if from < bits { value & ((1 << from) - 1) } else { value };
-    bmi_result(cpu, insn, result, from >= bits);
+    bmi_result(cpu, insn, value & ones(from), from >= bits);
     Ok(())
 }
 
@@ -221,6 +219,7 @@ fn pext(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
 }
 
 /// CRC-32C of each byte value, reflected.
+#[allow(clippy::indexing_slicing, reason = "it is the compiler that computes and checks it")]
 const CRC_TABLE: [u32; 256] = {
     let mut table = [0; 256];
     let mut byte = 0;

@@ -4,6 +4,10 @@
     unsafe_code,
     reason = "RAM is reached through the pointers of `Cpu::ram_slice`, which are checked there"
 )]
+#![allow(
+    clippy::arithmetic_side_effects,
+    reason = "a span lies in a page, and elements are counted below their number"
+)]
 
 use crate::{Cpu, Fault};
 

@@ -99,7 +99,7 @@ impl Cpu {
         let allowed = if self.mode.is_long() {
             is_canonical(target)
         } else {
-            target <= u64::from(self.segments[Seg::Cs.index()].limit)
+            target <= u64::from(self.segment(Seg::Cs).limit)
         };
         if allowed { Ok(()) } else { Err(Fault::GP0) }
     }

@@ -1,37 +1,11 @@
-//! Operands that are read and written, and accesses of a size known at run time only.
+//! Operands that are read and written.
 
 use iced_x86::{Instruction, OpKind};
 
-use crate::operand::sign_extend;
+use crate::operand::{memory_bytes, sign_extend};
 use crate::{Cpu, Fault};
 
 impl Cpu {
-    /// Loads 1, 2, 4 or 8 bytes.
-    ///
-    /// # Errors
-    /// As `Cpu::load`.
-    pub(super) fn load_sized(&mut self, linear: u64, bytes: u32) -> Result<u64, Fault> {
-        match bytes {
-            1 => self.load::<u8>(linear).map(u64::from),
-            2 => self.load::<u16>(linear).map(u64::from),
-            4 => self.load::<u32>(linear).map(u64::from),
-            _ => self.load::<u64>(linear),
-        }
-    }
-
-    /// Stores 1, 2, 4 or 8 bytes.
-    ///
-    /// # Errors
-    /// As `Cpu::store`.
-    pub(super) fn store_sized(&mut self, linear: u64, value: u64, bytes: u32) -> Result<(), Fault> {
-        match bytes {
-            1 => self.store(linear, value as u8),
-            2 => self.store(linear, value as u16),
-            4 => self.store(linear, value as u32),
-            _ => self.store(linear, value),
-        }
-    }
-
     /// Loads what is going to be stored to: all faults are those of a write, and come now.
     ///
     /// # Errors
@@ -59,7 +33,7 @@ impl Cpu {
             self.set_register(register, new);
             return Ok(());
         }
-        let bytes = insn.memory_size().size() as u32;
+        let bytes = memory_bytes(insn);
         let (seg, offset) = self.effective_address(insn);
         let linear = self.linear(seg, offset, u64::from(bytes), true)?;
         let old = self.load_to_write(linear, bytes)?;

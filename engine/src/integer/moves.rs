@@ -3,7 +3,7 @@
 use iced_x86::{Code, Instruction, Mnemonic, OpKind, Register};
 
 use super::nothing;
-use crate::operand::{mask, memory_segment, sign_extend};
+use crate::operand::{bits_of, mask, memory_segment, sign_extend};
 use crate::{Cpu, Fault, Handler};
 
 pub(super) fn handler(code: Code) -> Option<Handler> {
@@ -127,9 +127,9 @@ fn movsxd16(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
 }
 
 fn movbe(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
-    let bits = cpu.operand_bytes(insn, 0) * 8;
+    let bits = bits_of(cpu.operand_bytes(insn, 0));
     let value = cpu.operand(insn, 1)?;
-    cpu.set_operand(insn, 0, value.swap_bytes() >> (64 - bits.clamp(16, 64)))
+    cpu.set_operand(insn, 0, value.swap_bytes() >> 64_u32.wrapping_sub(bits.clamp(16, 64)))
 }
 
 fn lea(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {

@@ -2,7 +2,7 @@
 
 use iced_x86::{Code, Instruction, Mnemonic, Register};
 
-use crate::operand::{mask, sign_extend};
+use crate::operand::{bits_of, mask, sign_extend};
 use crate::{Cpu, Fault, Handler, flag};
 
 pub(super) fn handler(code: Code) -> Option<Handler> {
@@ -42,7 +42,7 @@ fn mul(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let (low, high) = accumulators(bytes);
     let b = cpu.operand(insn, 0)?;
     let product = u128::from(cpu.register(low)).wrapping_mul(u128::from(b));
-    let upper = (product >> (bytes * 8)) as u64;
+    let upper = (product >> bits_of(bytes)) as u64;
     cpu.set_register(low, product as u64);
     cpu.set_register(high, upper);
     product_flags(cpu, product as u64, bytes, upper != 0);
@@ -56,7 +56,7 @@ fn imul_wide(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let a = sign_extend(cpu.register(low), bytes);
     let product = i128::from(a).wrapping_mul(i128::from(b));
     cpu.set_register(low, product as u64);
-    cpu.set_register(high, (product >> (bytes * 8)) as u64);
+    cpu.set_register(high, (product >> bits_of(bytes)) as u64);
     let fits = i128::from(sign_extend(product as u64, bytes)) == product;
     product_flags(cpu, product as u64, bytes, !fits);
     Ok(())
@@ -81,7 +81,7 @@ fn mulx(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let b = cpu.operand(insn, 2)?;
     let product = u128::from(cpu.register(second)).wrapping_mul(u128::from(b));
     cpu.set_register(insn.op1_register(), product as u64);
-    cpu.set_register(insn.op0_register(), (product >> (bytes * 8)) as u64);
+    cpu.set_register(insn.op0_register(), (product >> bits_of(bytes)) as u64);
     Ok(())
 }
 
@@ -89,21 +89,20 @@ fn div(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let bytes = cpu.operand_bytes(insn, 0);
     let (low, high) = accumulators(bytes);
     let divisor = cpu.operand(insn, 0)?;
-    if divisor == 0 {
-        return Err(Fault::DE);
-    }
     let (a, upper) = (cpu.register(low), cpu.register(high));
-    // The quotient fits only if the upper half is below the divisor.
+    // The quotient fits only if the upper half is below the divisor, which is not 0 then.
     if upper >= divisor {
         return Err(Fault::DE);
     }
     let (quotient, remainder) = if bytes < 8 || upper == 0 {
-        let dividend = if bytes < 8 { upper << (bytes * 8) | a } else { a };
-        (dividend.wrapping_div(divisor), dividend.wrapping_rem(divisor))
+        let dividend = if bytes < 8 { upper << bits_of(bytes) | a } else { a };
+        (dividend.checked_div(divisor), dividend.checked_rem(divisor))
     } else {
         let (dividend, divisor) = (u128::from(upper) << 64 | u128::from(a), u128::from(divisor));
-        (dividend.wrapping_div(divisor) as u64, dividend.wrapping_rem(divisor) as u64)
+        let (quotient, remainder) = (dividend.checked_div(divisor), dividend.checked_rem(divisor));
+        (quotient.map(|wide| wide as u64), remainder.map(|wide| wide as u64))
     };
+    let (Some(quotient), Some(remainder)) = (quotient, remainder) else { return Err(Fault::DE) };
     cpu.set_register(low, quotient);
     cpu.set_register(high, remainder);
     Ok(())
@@ -113,19 +112,17 @@ fn idiv(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let bytes = cpu.operand_bytes(insn, 0);
     let (low, high) = accumulators(bytes);
     let divisor = cpu.signed_operand(insn, 0, bytes)?;
-    if divisor == 0 {
-        return Err(Fault::DE);
-    }
     let (a, upper) = (cpu.register(low), cpu.register(high));
     let (quotient, remainder) = if bytes < 8 || (a as i64) >> 63 == upper as i64 {
-        let dividend = if bytes < 8 { sign_extend(upper << (bytes * 8) | a, bytes * 2) } else { a as i64 };
-        let Some(quotient) = dividend.checked_div(divisor) else { return Err(Fault::DE) };
-        (i128::from(quotient), dividend.wrapping_rem(divisor))
+        let dividend =
+            if bytes < 8 { sign_extend(upper << bits_of(bytes) | a, bytes << 1) } else { a as i64 };
+        (dividend.checked_div(divisor).map(i128::from), dividend.checked_rem(divisor))
     } else {
-        let dividend = i128::from(upper as i64) << 64 | i128::from(a);
-        let Some(quotient) = dividend.checked_div(i128::from(divisor)) else { return Err(Fault::DE) };
-        (quotient, dividend.wrapping_rem(i128::from(divisor)) as i64)
+        let (dividend, divisor) = (i128::from(upper as i64) << 64 | i128::from(a), i128::from(divisor));
+        (dividend.checked_div(divisor), dividend.checked_rem(divisor).map(|wide| wide as i64))
     };
+    // None for a divisor of 0, and for the one quotient that does not even fit here.
+    let (Some(quotient), Some(remainder)) = (quotient, remainder) else { return Err(Fault::DE) };
     if i128::from(sign_extend(quotient as u64 & mask(bytes), bytes)) != quotient {
         return Err(Fault::DE);
     }

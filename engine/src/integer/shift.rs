@@ -1,8 +1,13 @@
 //! Shifts and rotates.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    reason = "operands have 8 to 64 bits, and counts are below 64 and not 0 where it matters"
+)]
+
 use iced_x86::{Code, Instruction, Mnemonic};
 
-use crate::operand::{mask, sign_extend};
+use crate::operand::{bits_of, mask, sign_extend};
 use crate::{Cpu, Fault, Handler, flag};
 
 pub(super) fn handler(code: Code) -> Option<Handler> {
@@ -27,7 +32,7 @@ pub(super) fn handler(code: Code) -> Option<Handler> {
 /// Operand size in bits, and the count as far as it matters.
 #[inline]
 fn size_and_count(cpu: &mut Cpu, insn: &Instruction, n: u32) -> Result<(u32, u32), Fault> {
-    let bits = cpu.operand_bytes(insn, 0) * 8;
+    let bits = bits_of(cpu.operand_bytes(insn, 0));
     let count = cpu.operand(insn, n)? as u32 & if bits == 64 { 63 } else { 31 };
     Ok((bits, count))
 }
@@ -103,7 +108,7 @@ fn rol(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
         return by_nothing(cpu, insn);
     }
     cpu.modify(insn, |cpu, value| {
-        let result = rotate_left(value, count % bits, bits);
+        let result = rotate_left(value, count & (bits - 1), bits);
         let carry = result & 1 != 0;
         rotated(cpu, result, carry, carry != (result >> (bits - 1) & 1 != 0))
     })
@@ -115,7 +120,7 @@ fn ror(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
         return by_nothing(cpu, insn);
     }
     cpu.modify(insn, |cpu, value| {
-        let result = rotate_left(value, (bits - count % bits) % bits, bits);
+        let result = rotate_left(value, count.wrapping_neg() & (bits - 1), bits);
         let carry = result >> (bits - 1) & 1 != 0;
         rotated(cpu, result, carry, carry != (result >> (bits - 2) & 1 != 0))
     })
@@ -194,7 +199,7 @@ fn shrd(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
 fn rorx(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let (bits, count) = size_and_count(cpu, insn, 2)?;
     let value = cpu.operand(insn, 1)?;
-    let result = rotate_left(value, (bits - count) % bits, bits);
+    let result = rotate_left(value, count.wrapping_neg() & (bits - 1), bits);
     cpu.set_register(insn.op0_register(), result);
     Ok(())
 }

@@ -54,14 +54,12 @@ impl Cpu {
 
     /// Stores to `offset` of the stack segment.
     fn store_on_stack(&mut self, offset: u64, value: u64, bytes: u32) -> Result<(), Fault> {
-        let linear = self.linear(Seg::Ss, offset & self.stack_mask(), u64::from(bytes), true)?;
-        self.store_sized(linear, value, bytes)
+        self.write_sized(Seg::Ss, offset & self.stack_mask(), value, bytes)
     }
 
     /// Loads from `offset` of the stack segment.
     fn load_from_stack(&mut self, offset: u64, bytes: u32) -> Result<u64, Fault> {
-        let linear = self.linear(Seg::Ss, offset & self.stack_mask(), u64::from(bytes), false)?;
-        self.load_sized(linear, bytes)
+        self.read_sized(Seg::Ss, offset & self.stack_mask(), bytes)
     }
 
     /// Pushes `bytes` bytes.

@@ -102,15 +102,11 @@ impl Strings {
     }
 
     fn read(&self, cpu: &mut Cpu, seg: Seg, register: usize) -> Result<u64, Fault> {
-        let offset = self.get(cpu, register);
-        let linear = cpu.linear(seg, offset, u64::from(self.bytes), false)?;
-        cpu.load_sized(linear, self.bytes)
+        cpu.read_sized(seg, self.get(cpu, register), self.bytes)
     }
 
     fn write(&self, cpu: &mut Cpu, value: u64) -> Result<(), Fault> {
-        let offset = self.get(cpu, RDI);
-        let linear = cpu.linear(Seg::Es, offset, u64::from(self.bytes), true)?;
-        cpu.store_sized(linear, value, self.bytes)
+        cpu.write_sized(Seg::Es, self.get(cpu, RDI), value, self.bytes)
     }
 
     /// The elements from a pointer onwards (downwards) that lie in one page, `most` at most. `None` if only the slow way
@@ -119,22 +115,24 @@ impl Strings {
         let bytes = u64::from(self.bytes);
         let offset = self.get(cpu, register);
         let linear = cpu.linear(seg, offset, bytes, write).ok()?;
-        let in_page = linear & 0xFFF;
-        if in_page + bytes > 0x1000 {
+        let before = linear & 0xFFF;
+        let after = 0x1000_u64.wrapping_sub(before);
+        if bytes > after {
             return None;
         }
+        let elements = |bytes: u64| bytes >> self.bytes.trailing_zeros();
         let (room, until_wrap) = if self.down {
-            (in_page / bytes + 1, offset / bytes + 1)
+            (elements(before).saturating_add(1), elements(offset).saturating_add(1))
         } else {
-            ((0x1000 - in_page) / bytes, (self.mask - offset) / bytes)
+            (elements(after), elements(self.mask.wrapping_sub(offset)))
         };
         let elements = room.min(until_wrap).min(most);
         if elements == 0 {
             return None;
         }
-        let before = if self.down { (elements - 1).wrapping_mul(bytes) } else { 0 };
+        let before = if self.down { elements.wrapping_sub(1).wrapping_mul(bytes) } else { 0 };
         let lowest = offset.wrapping_sub(before);
-        cpu.linear(seg, lowest, elements * bytes, write).ok()?;
+        cpu.linear(seg, lowest, elements.wrapping_mul(bytes), write).ok()?;
         Some(Span { first: linear, elements, bytes: self.bytes, down: self.down })
     }
 
@@ -154,7 +152,7 @@ impl Strings {
         // A debugger sees every element.
         let one_by_one = cpu.system_flags & flag::TF != 0 || cpu.has_breakpoints();
         let first = self.get(cpu, RCX);
-        let most = (MOST_BYTES / u64::from(self.bytes)).min(first);
+        let most = (MOST_BYTES >> self.bytes.trailing_zeros()).min(first);
         let mut singles = if one_by_one { 1 } else { MOST_SINGLE };
         loop {
             let left = self.get(cpu, RCX);
@@ -165,11 +163,11 @@ impl Strings {
             if singles == 0 || (done >= most && done != 0) {
                 return Err(Fault::Repeat);
             }
-            let ends = if one_by_one { None } else { bulk(cpu, left.min(most - done))? };
+            let ends = if one_by_one { None } else { bulk(cpu, left.min(most.wrapping_sub(done)))? };
             let ends = match ends {
                 Some(ends) => ends,
                 None => {
-                    singles -= 1;
+                    singles = singles.wrapping_sub(1);
                     single(cpu)?
                 }
             };

@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "guest RAM is reached by pointers that the TLB or a bounds check vouches for")]
 
 use super::{Access, Entry, PAGE, PAGE_MASK};
+use crate::operand::bits_of;
 use crate::segment::{Seg, Segment};
 use crate::state::cr0;
 use crate::{Cpu, Fault, flag, host};
@@ -57,7 +58,7 @@ impl Cpu {
     pub fn load<T: Value>(&mut self, linear: u64) -> Result<T, Fault> {
         let entry = self.entry(linear);
         // The tag is that of the last byte's page: an access that crosses a page takes the slow path.
-        if entry.read == linear.wrapping_add(T::BYTES - 1) & !PAGE_MASK {
+        if entry.read == linear.wrapping_add(T::BYTES.wrapping_sub(1)) & !PAGE_MASK {
             let host = (linear as usize).wrapping_add(entry.addend) as *const T;
             // SAFETY: the tag matched, so all bytes lie in one page of RAM.
             return Ok(unsafe { host.read_unaligned() });
@@ -72,7 +73,7 @@ impl Cpu {
     #[inline(always)]
     pub fn store<T: Value>(&mut self, linear: u64, value: T) -> Result<(), Fault> {
         let entry = self.entry(linear);
-        if entry.write == linear.wrapping_add(T::BYTES - 1) & !PAGE_MASK {
+        if entry.write == linear.wrapping_add(T::BYTES.wrapping_sub(1)) & !PAGE_MASK {
             let host = (linear as usize).wrapping_add(entry.addend) as *mut T;
             // SAFETY: the tag matched, so all bytes lie in one page of RAM.
             unsafe { host.write_unaligned(value) };
@@ -88,7 +89,7 @@ impl Cpu {
     #[inline(always)]
     pub fn load_for_update<T: Value>(&mut self, linear: u64) -> Result<T, Fault> {
         let entry = self.entry(linear);
-        if entry.write == linear.wrapping_add(T::BYTES - 1) & !PAGE_MASK {
+        if entry.write == linear.wrapping_add(T::BYTES.wrapping_sub(1)) & !PAGE_MASK {
             let host = (linear as usize).wrapping_add(entry.addend) as *const T;
             // SAFETY: the tag matched, so all bytes lie in one page of RAM.
             return Ok(unsafe { host.read_unaligned() });
@@ -109,15 +110,7 @@ impl Cpu {
     pub(crate) fn load_slow(&mut self, linear: u64, bytes: u32) -> Result<u128, Fault> {
         self.check_alignment(linear, bytes)?;
         let user = self.memory.is_user();
-        let mut value = 0u128;
-        let mut done = 0;
-        while done < bytes {
-            let at = linear.wrapping_add(u64::from(done)) & self.address_mask;
-            let part = part(at, bytes - done);
-            let physical = self.translate(at, Access::Read, user)?;
-            value |= self.physical_read(physical, part) << (done * 8);
-            done += part;
-        }
+        let value = self.load_as(linear, bytes, user, self.address_mask)?;
         if self.memory.is_checked() {
             self.note_data_access(linear, u64::from(bytes), false);
         }
@@ -129,46 +122,53 @@ impl Cpu {
     pub(crate) fn store_slow(&mut self, linear: u64, value: u128, bytes: u32) -> Result<(), Fault> {
         self.check_alignment(linear, bytes)?;
         let user = self.memory.is_user();
-        self.store_as(linear, value, bytes, user)?;
+        self.store_as(linear, value, bytes, user, self.address_mask)?;
         if self.memory.is_checked() {
             self.note_data_access(linear, u64::from(bytes), true);
         }
         Ok(())
     }
 
-    fn store_as(&mut self, linear: u64, value: u128, bytes: u32, user: bool) -> Result<(), Fault> {
+    /// A load of any alignment; addresses wrap at `mask`.
+    fn load_as(&mut self, linear: u64, bytes: u32, user: bool, mask: u64) -> Result<u128, Fault> {
+        let mut value = 0u128;
+        let mut done = 0;
+        while done < bytes {
+            let at = linear.wrapping_add(u64::from(done)) & mask;
+            let part = part(at, bytes.wrapping_sub(done));
+            let physical = self.translate(at, Access::Read, user)?;
+            value |= self.physical_read(physical, part) << bits_of(done);
+            done = done.wrapping_add(part);
+        }
+        Ok(value)
+    }
+
+    /// A store of any alignment; addresses wrap at `mask`.
+    fn store_as(&mut self, linear: u64, value: u128, bytes: u32, user: bool, mask: u64) -> Result<(), Fault> {
         // Both pages are looked at before anything is written.
         let first = self.translate(linear, Access::Write, user)?;
         let length = part(linear, bytes);
         if length == bytes {
             self.physical_write(first, value, bytes);
         } else {
-            let next = linear.wrapping_add(u64::from(length)) & self.address_mask;
+            let next = linear.wrapping_add(u64::from(length)) & mask;
             let second = self.translate(next, Access::Write, user)?;
             self.physical_write(first, value, length);
-            self.physical_write(second, value >> (length * 8), bytes - length);
+            self.physical_write(second, value >> bits_of(length), bytes.wrapping_sub(length));
         }
         Ok(())
     }
 
     /// A load the CPU does for itself, with supervisor privilege: descriptors, stacks of gates.
     pub(crate) fn load_system<T: Value>(&mut self, linear: u64) -> Result<T, Fault> {
-        let mut value = 0u128;
-        let mut done = 0;
-        let linear = linear & self.system_mask();
-        while done < T::BYTES as u32 {
-            let at = linear.wrapping_add(u64::from(done));
-            let part = part(at, T::BYTES as u32 - done);
-            let physical = self.translate(at, Access::Read, false)?;
-            value |= self.physical_read(physical, part) << (done * 8);
-            done += part;
-        }
-        Ok(T::from_wide(value))
+        let mask = self.system_mask();
+        self.load_as(linear & mask, T::BYTES as u32, false, mask).map(T::from_wide)
     }
 
     /// A store the CPU does for itself, with supervisor privilege.
     pub(crate) fn store_system<T: Value>(&mut self, linear: u64, value: T) -> Result<(), Fault> {
-        self.store_as(linear & self.system_mask(), value.to_wide(), T::BYTES as u32, false)
+        let mask = self.system_mask();
+        self.store_as(linear & mask, value.to_wide(), T::BYTES as u32, false, mask)
     }
 
     /// Descriptor tables lie anywhere in long mode, whatever the code segment.
@@ -191,29 +191,6 @@ impl Cpu {
         Ok(())
     }
 
-    /// The RAM behind a linear address up to the end of its page, for bulk operations; `None` for memory-mapped
-    /// devices. After a write the caller has nothing to do: code in the page has been thrown away.
-    ///
-    /// # Errors
-    /// As an access.
-    pub fn page_slice(&mut self, linear: u64, write: bool) -> Result<Option<(*mut u8, usize)>, Fault> {
-        if self.memory.is_checked() {
-            return Ok(None);
-        }
-        let access = if write { Access::Write } else { Access::Read };
-        let user = self.memory.is_user();
-        let physical = self.translate(linear, access, user)?;
-        let length = (PAGE - (linear & PAGE_MASK)) as usize;
-        if physical.wrapping_add(length as u64) > self.memory.ram_bytes() {
-            return Ok(None);
-        }
-        if write {
-            self.code_written(physical, length as u64);
-        }
-        // SAFETY: just checked to be within RAM.
-        Ok(Some((unsafe { self.memory.ram().add(physical as usize) }, length)))
-    }
-
     /// The RAM from `before` bytes below `linear` on, `bytes` bytes, which have to lie in one page; `None` for
     /// memory-mapped devices, and if every access has to be looked at. After a write the caller has nothing to do.
     ///
@@ -226,8 +203,9 @@ impl Cpu {
         bytes: u64,
         write: bool,
     ) -> Result<Option<*mut u8>, Fault> {
-        let in_page = linear & PAGE_MASK;
-        if self.memory.is_checked() || in_page < before || in_page - before + bytes > PAGE {
+        let start = (linear & PAGE_MASK).checked_sub(before);
+        let in_page = start.is_some_and(|start| start.saturating_add(bytes) <= PAGE);
+        if self.memory.is_checked() || !in_page {
             return Ok(None);
         }
         let access = if write { Access::Write } else { Access::Read };
@@ -246,7 +224,7 @@ impl Cpu {
     /// #AC of an access that has to be aligned to its size.
     pub(crate) fn check_alignment(&mut self, linear: u64, bytes: u32) -> Result<(), Fault> {
         if self.memory.is_checked() {
-            let misaligned = linear & u64::from(bytes - 1) != 0;
+            let misaligned = linear & u64::from(bytes.wrapping_sub(1)) != 0;
             let enabled = self.cr0 & cr0::AM != 0 && self.system_flags & flag::AC != 0;
             if misaligned && self.cpl == 3 && enabled {
                 return Err(Fault::AC0);
@@ -270,7 +248,7 @@ impl Cpu {
         let mut value = 0u128;
         for (offset, size) in device_parts(physical, bytes) {
             let part = host::mmio_read(physical.wrapping_add(u64::from(offset)), size);
-            value |= u128::from(part) << (offset * 8);
+            value |= u128::from(part) << bits_of(offset);
         }
         value
     }
@@ -289,7 +267,8 @@ impl Cpu {
         }
         self.publish_instructions();
         for (offset, size) in device_parts(physical, bytes) {
-            host::mmio_write(physical.wrapping_add(u64::from(offset)), size, (value >> (offset * 8)) as u64);
+            let part = (value >> bits_of(offset)) as u64;
+            host::mmio_write(physical.wrapping_add(u64::from(offset)), size, part);
         }
         self.leave_soon();
     }
@@ -300,7 +279,7 @@ impl Cpu {
     /// #GP(0), or #SS(0) for the stack segment: limits, rights, non-canonical addresses.
     #[inline]
     pub fn linear(&self, seg: Seg, offset: u64, bytes: u64, write: bool) -> Result<u64, Fault> {
-        let segment = &self.segments[seg.index()];
+        let segment = self.segment(seg);
         if self.mode.is_long() {
             let base = if matches!(seg, Seg::Fs | Seg::Gs) { segment.base } else { 0 };
             let linear = base.wrapping_add(offset);
@@ -338,6 +317,54 @@ impl Cpu {
         let linear = self.linear(seg, offset, T::BYTES, true)?;
         self.store(linear, value)
     }
+
+    /// Loads 1, 2, 4 or 8 bytes.
+    ///
+    /// # Errors
+    /// As `Cpu::load`.
+    #[inline]
+    pub(crate) fn load_sized(&mut self, linear: u64, bytes: u32) -> Result<u64, Fault> {
+        match bytes {
+            1 => self.load::<u8>(linear).map(u64::from),
+            2 => self.load::<u16>(linear).map(u64::from),
+            4 => self.load::<u32>(linear).map(u64::from),
+            _ => self.load::<u64>(linear),
+        }
+    }
+
+    /// Stores 1, 2, 4 or 8 bytes.
+    ///
+    /// # Errors
+    /// As `Cpu::store`.
+    #[inline]
+    pub(crate) fn store_sized(&mut self, linear: u64, value: u64, bytes: u32) -> Result<(), Fault> {
+        match bytes {
+            1 => self.store(linear, value as u8),
+            2 => self.store(linear, value as u16),
+            4 => self.store(linear, value as u32),
+            _ => self.store(linear, value),
+        }
+    }
+
+    /// Reads 1, 2, 4 or 8 bytes from a segment.
+    ///
+    /// # Errors
+    /// As [`Cpu::read`].
+    #[inline]
+    pub(crate) fn read_sized(&mut self, seg: Seg, offset: u64, bytes: u32) -> Result<u64, Fault> {
+        let linear = self.linear(seg, offset, u64::from(bytes), false)?;
+        self.load_sized(linear, bytes)
+    }
+
+    /// Writes 1, 2, 4 or 8 bytes to a segment.
+    ///
+    /// # Errors
+    /// As [`Cpu::write`].
+    #[inline]
+    pub(crate) fn write_sized(&mut self, seg: Seg, offset: u64, value: u64, bytes: u32) -> Result<(), Fault> {
+        let linear = self.linear(seg, offset, u64::from(bytes), true)?;
+        self.store_sized(linear, value, bytes)
+    }
 }
 
 /// Whether bits 63 to 47 are all equal.
@@ -367,24 +394,24 @@ fn segment_allows(segment: &Segment, offset: u64, bytes: u64, write: bool) -> bo
 
 /// How many of `bytes` lie in the page of `linear`.
 fn part(linear: u64, bytes: u32) -> u32 {
-    bytes.min((PAGE - (linear & PAGE_MASK)) as u32)
+    bytes.min(PAGE.wrapping_sub(linear & PAGE_MASK) as u32)
 }
 
 /// Cuts an access to a device into naturally aligned pieces of up to 8 bytes: offset and size.
 fn device_parts(physical: u64, bytes: u32) -> impl Iterator<Item = (u32, u32)> {
-    let mut offset = 0;
+    let mut offset = 0_u32;
     std::iter::from_fn(move || {
-        let left = bytes - offset;
+        let left = bytes.wrapping_sub(offset);
         if left == 0 {
             return None;
         }
         let at = physical.wrapping_add(u64::from(offset));
-        let mut size = 8;
-        while size > left || at & u64::from(size - 1) != 0 {
-            size /= 2;
+        let mut size = 8_u32;
+        while size > left || at & u64::from(size.wrapping_sub(1)) != 0 {
+            size >>= 1;
         }
         let part = (offset, size);
-        offset += size;
+        offset = offset.wrapping_add(size);
         Some(part)
     })
 }

@@ -4,7 +4,7 @@ use std::array::from_fn;
 
 use iced_x86::Code;
 
-use super::lanes::Lanes;
+use super::lanes::{Lanes, lane, lane_mut, zip};
 use super::xmm;
 use crate::Handler;
 
@@ -22,6 +22,7 @@ const fn multiply(a: u8, b: u8) -> u8 {
 }
 
 /// The substitution of bytes (FIPS 197, 5.1.1): inverse, then an affine map.
+#[allow(clippy::indexing_slicing, reason = "it is the compiler that computes and checks it")]
 const SUBSTITUTE: [u8; 256] = {
     let mut table = [0x63; 256];
     // 3 generates all elements but 0; `inverse` is its inverse's power.
@@ -38,6 +39,7 @@ const SUBSTITUTE: [u8; 256] = {
     }
 };
 
+#[allow(clippy::indexing_slicing, reason = "it is the compiler that computes and checks it")]
 const SUBSTITUTE_BACK: [u8; 256] = {
     let mut table = [0; 256];
     let mut i = 0;
@@ -50,20 +52,22 @@ const SUBSTITUTE_BACK: [u8; 256] = {
 
 type State = [u8; 16];
 
+/// Byte `i` comes from `4 * (i % 4)` bytes further on, of 16: that is `4 * i`.
 fn shift_rows(s: State) -> State {
-    from_fn(|i| s[(i + 4 * (i % 4)) % 16])
+    from_fn(|i| lane(&s, i.wrapping_mul(5)))
 }
 
+/// The other way, which is on by `12 * i`.
 fn shift_rows_back(s: State) -> State {
-    from_fn(|i| s[(i + 12 * (i % 4)) % 16])
+    from_fn(|i| lane(&s, i.wrapping_mul(13)))
 }
 
 fn substitute(s: State) -> State {
-    s.map(|byte| SUBSTITUTE[usize::from(byte)])
+    s.map(|byte| lane(&SUBSTITUTE, usize::from(byte)))
 }
 
 fn substitute_back(s: State) -> State {
-    s.map(|byte| SUBSTITUTE_BACK[usize::from(byte)])
+    s.map(|byte| lane(&SUBSTITUTE_BACK, usize::from(byte)))
 }
 
 /// The column that a substituted byte in the first row contributes to MixColumns; those of the other rows are rotated.
@@ -71,6 +75,11 @@ const MIXED: [u32; 256] = columns(&SUBSTITUTE, [2, 1, 1, 3]);
 /// The same of the inverse.
 const MIXED_BACK: [u32; 256] = columns(&SUBSTITUTE_BACK, [14, 9, 13, 11]);
 
+#[allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "it is the compiler that computes and checks it"
+)]
 const fn columns(bytes: &[u8; 256], factors: [u8; 4]) -> [u32; 256] {
     let mut table = [0; 256];
     let mut i = 0;
@@ -89,29 +98,31 @@ const fn columns(bytes: &[u8; 256], factors: [u8; 4]) -> [u32; 256] {
 
 /// Substitutes and mixes all columns.
 fn mix(s: State, table: &[u32; 256]) -> State {
-    let entry = |i: usize| table[usize::from(s[i])].rotate_left(8 * (i as u32 % 4));
-    let columns: [u32; 4] =
-        from_fn(|c| entry(4 * c) ^ entry(4 * c + 1) ^ entry(4 * c + 2) ^ entry(4 * c + 3));
+    let entry = |i: usize| lane(table, usize::from(lane(&s, i))).rotate_left((i as u32 & 3) << 3);
+    let columns: [u32; 4] = from_fn(|c| {
+        let i = c << 2;
+        entry(i) ^ entry(i | 1) ^ entry(i | 2) ^ entry(i | 3)
+    });
     <[u8; 16]>::of(columns.pack())
 }
 
 fn add(a: State, b: State) -> State {
-    from_fn(|i| a[i] ^ b[i])
+    zip(a, b, |a, b| a ^ b)
 }
 
 /// SubWord of a column.
 fn substitute_word(word: u32) -> u32 {
-    u32::from_le_bytes(word.to_le_bytes().map(|byte| SUBSTITUTE[usize::from(byte)]))
+    u32::from_le_bytes(word.to_le_bytes().map(|byte| lane(&SUBSTITUTE, usize::from(byte))))
 }
 
 /// The product of two polynomials over GF(2), four bits of `b` at a time.
 fn carry_less(a: u64, b: u64) -> u128 {
     let mut multiples = [0u128; 16];
     for i in 1..16 {
-        let half = multiples[i / 2] << 1;
-        multiples[i] = if i % 2 == 0 { half } else { half ^ u128::from(a) };
+        let half = lane(&multiples, i / 2) << 1;
+        *lane_mut(&mut multiples, i) = if i % 2 == 0 { half } else { half ^ u128::from(a) };
     }
-    (0..16).rev().fold(0, |product, i| product << 4 ^ multiples[(b >> (4 * i)) as usize & 15])
+    (0..16).rev().fold(0, |product, i| product << 4 ^ lane(&multiples, (b >> (i << 2)) as usize))
 }
 
 pub(super) fn handler(code: Code) -> Option<Handler> {
@@ -132,7 +143,7 @@ pub(super) fn handler(code: Code) -> Option<Handler> {
         Pclmulqdq_xmm_xmmm128_imm8 => |cpu, insn| {
             let immediate = usize::from(insn.immediate8());
             super::binary(cpu, insn, |a: [u64; 2], b: [u64; 2]| {
-                let product = carry_less(a[immediate & 1], b[immediate >> 4 & 1]);
+                let product = carry_less(lane(&a, immediate), lane(&b, immediate >> 4));
                 [product as u64, (product >> 64) as u64]
             })
         },

@@ -2,7 +2,7 @@
 
 use iced_x86::{Code, Instruction};
 
-use super::lanes::Lanes;
+use super::lanes::{Lanes, lane, lane_mut};
 use super::mmx;
 use super::operands::{destination, xmm_number};
 use crate::{Cpu, Fault, Handler, flag};
@@ -28,39 +28,39 @@ pub(super) fn handler(code: Code) -> Option<Handler> {
             mmx::enter(cpu);
             Ok(())
         },
-        Pinsrb_xmm_r32m8_imm8 | Pinsrb_xmm_r64m8_imm8 => {
-            |cpu, insn| insert(cpu, insn, |lanes: &mut [u8; 16], at, value| lanes[at % 16] = value as u8)
-        }
-        Pinsrw_xmm_r32m16_imm8 | Pinsrw_xmm_r64m16_imm8 => {
-            |cpu, insn| insert(cpu, insn, |lanes: &mut [u16; 8], at, value| lanes[at % 8] = value as u16)
-        }
-        Pinsrd_xmm_rm32_imm8 => {
-            |cpu, insn| insert(cpu, insn, |lanes: &mut [u32; 4], at, value| lanes[at % 4] = value as u32)
-        }
+        Pinsrb_xmm_r32m8_imm8 | Pinsrb_xmm_r64m8_imm8 => |cpu, insn| {
+            insert(cpu, insn, |lanes: &mut [u8; 16], at, value| *lane_mut(lanes, at) = value as u8)
+        },
+        Pinsrw_xmm_r32m16_imm8 | Pinsrw_xmm_r64m16_imm8 => |cpu, insn| {
+            insert(cpu, insn, |lanes: &mut [u16; 8], at, value| *lane_mut(lanes, at) = value as u16)
+        },
+        Pinsrd_xmm_rm32_imm8 => |cpu, insn| {
+            insert(cpu, insn, |lanes: &mut [u32; 4], at, value| *lane_mut(lanes, at) = value as u32)
+        },
         Pinsrq_xmm_rm64_imm8 => {
-            |cpu, insn| insert(cpu, insn, |lanes: &mut [u64; 2], at, value| lanes[at % 2] = value)
+            |cpu, insn| insert(cpu, insn, |lanes: &mut [u64; 2], at, value| *lane_mut(lanes, at) = value)
         }
         Pextrb_r32m8_xmm_imm8 | Pextrb_r64m8_xmm_imm8 => {
-            |cpu, insn| extract(cpu, insn, |lanes: [u8; 16], at| u64::from(lanes[at % 16]))
+            |cpu, insn| extract(cpu, insn, |lanes: [u8; 16], at| u64::from(lane(&lanes, at)))
         }
         Pextrw_r32_xmm_imm8 | Pextrw_r64_xmm_imm8 | Pextrw_r32m16_xmm_imm8 | Pextrw_r64m16_xmm_imm8 => {
-            |cpu, insn| extract(cpu, insn, |lanes: [u16; 8], at| u64::from(lanes[at % 8]))
+            |cpu, insn| extract(cpu, insn, |lanes: [u16; 8], at| u64::from(lane(&lanes, at)))
         }
         Pextrd_rm32_xmm_imm8 | Extractps_rm32_xmm_imm8 | Extractps_r64m32_xmm_imm8 => {
-            |cpu, insn| extract(cpu, insn, |lanes: [u32; 4], at| u64::from(lanes[at % 4]))
+            |cpu, insn| extract(cpu, insn, |lanes: [u32; 4], at| u64::from(lane(&lanes, at)))
         }
-        Pextrq_rm64_xmm_imm8 => |cpu, insn| extract(cpu, insn, |lanes: [u64; 2], at| lanes[at % 2]),
+        Pextrq_rm64_xmm_imm8 => |cpu, insn| extract(cpu, insn, |lanes: [u64; 2], at| lane(&lanes, at)),
         Pinsrw_mm_r32m16_imm8 | Pinsrw_mm_r64m16_imm8 => |cpu, insn| {
             mmx::ready(cpu)?;
             let value = cpu.operand(insn, 1)? & 0xFFFF;
-            let shift = 16 * (insn.immediate8() & 3);
+            let shift = (insn.immediate8() & 3) << 4;
             let old = mmx::get(cpu, mmx::number(insn.op0_register()));
             mmx::finish(cpu, insn, old & !(0xFFFF << shift) | value << shift);
             Ok(())
         },
         Pextrw_r32_mm_imm8 | Pextrw_r64_mm_imm8 => |cpu, insn| {
             mmx::ready(cpu)?;
-            let value = mmx::get(cpu, mmx::number(insn.op1_register())) >> (16 * (insn.immediate8() & 3));
+            let value = mmx::get(cpu, mmx::number(insn.op1_register())) >> ((insn.immediate8() & 3) << 4);
             cpu.set_operand(insn, 0, value & 0xFFFF)?;
             mmx::enter(cpu);
             Ok(())
@@ -68,7 +68,7 @@ pub(super) fn handler(code: Code) -> Option<Handler> {
         Ptest_xmm_xmmm128 => |cpu, insn| {
             cpu.sse_ready()?;
             let source = cpu.source(insn)?.bits();
-            let other = cpu.xmm[destination(insn)];
+            let other = cpu.get_xmm(destination(insn)).bits();
             let zero = if source & other == 0 { flag::ZF } else { 0 };
             let carry = if source & !other == 0 { flag::CF } else { 0 };
             cpu.set_status_flags(flag::STATUS, zero | carry);

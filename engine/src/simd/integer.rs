@@ -1,8 +1,13 @@
 //! Arithmetic, comparisons and logic on lanes of integers (SDM vol. 1, 9.4, 11.4.2, 12.5, 12.9).
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    reason = "lanes are widened before they are added or multiplied; what may wrap or saturate says so"
+)]
+
 use iced_x86::Code;
 
-use super::lanes::{each, narrow, neighbours, pairs, saturated, unary};
+use super::lanes::{each, lane, narrow, neighbours, pairs, saturated, unary};
 use super::{mm, xmm};
 use crate::Handler;
 
@@ -79,9 +84,9 @@ fn multiply(code: Code) -> Option<Handler> {
         Pmaddwd_mm_mmm64 Pmaddwd_xmm_xmmm128 i16, i32, pairs(|a: [i16; 2], b: [i16; 2]| {
             (i32::from(a[0]) * i32::from(b[0])).wrapping_add(i32::from(a[1]) * i32::from(b[1]))
         });
-        Pmaddubsw_mm_mmm64 Pmaddubsw_xmm_xmmm128 u8, i16, pairs(|a: [u8; 2], b: [u8; 2]| {
-            let product = |i: usize| i32::from(a[i]) * i32::from(b[i] as i8);
-            (product(0) + product(1)).clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16
+        Pmaddubsw_mm_mmm64 Pmaddubsw_xmm_xmmm128 u8, i16, pairs(|[a0, a1]: [u8; 2], [b0, b1]: [u8; 2]| {
+            let product = |a: u8, b: u8| i32::from(a) * i32::from(b as i8);
+            (product(a0, b0) + product(a1, b1)).clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16
         });
     }
 }
@@ -127,7 +132,7 @@ fn logic(code: Code) -> Option<Handler> {
 
 /// Sum of the absolute differences of 8 bytes.
 fn absolute_differences<const N: usize, const M: usize>(a: [u8; N], b: [u8; N]) -> [u64; M] {
-    std::array::from_fn(|i| (8 * i..8 * i + 8).map(|k| u64::from(a[k].abs_diff(b[k]))).sum())
+    std::array::from_fn(|i| (8 * i..8 * i + 8).map(|k| u64::from(lane(&a, k).abs_diff(lane(&b, k)))).sum())
 }
 
 fn horizontal(code: Code) -> Option<Handler> {
@@ -171,7 +176,9 @@ fn minimum_position(_: [u16; 8], words: [u16; 8]) -> [u16; 8] {
 fn multiple_differences(a: [u8; 16], b: [u8; 16], immediate: u8) -> [u16; 8] {
     let block = usize::from(immediate & 3) * 4;
     let start = usize::from(immediate >> 2 & 1) * 4;
-    std::array::from_fn(|i| (0..4).map(|k| u16::from(a[start + i + k].abs_diff(b[block + k]))).sum())
+    std::array::from_fn(|i| {
+        (0..4).map(|k| u16::from(lane(&a, start + i + k).abs_diff(lane(&b, block + k)))).sum()
+    })
 }
 
 fn sse4(code: Code) -> Option<Handler> {

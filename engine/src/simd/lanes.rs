@@ -5,6 +5,11 @@
 
 #![allow(unsafe_code, reason = "transmutes between types of 16 or 8 bytes without invalid values")]
 #![allow(unnecessary_transmutes, reason = "one macro for all widths")]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "lanes are counted below the lengths of arrays, which are constants; `lane` takes the remainder"
+)]
 
 use std::array::from_fn;
 use std::mem::transmute;
@@ -163,10 +168,32 @@ arrays! {
     i64, 2, 1;
 }
 
+/// The lane of this number, whose low bits count: as many as there are lanes.
+#[inline(always)]
+pub(super) fn lane<T: Copy, const N: usize>(lanes: &[T; N], number: usize) -> T {
+    lanes[number % N]
+}
+
+/// As [`lane`], to be changed.
+#[inline(always)]
+pub(super) fn lane_mut<T, const N: usize>(lanes: &mut [T; N], number: usize) -> &mut T {
+    &mut lanes[number % N]
+}
+
+/// `f` of each pair of lanes.
+#[inline(always)]
+pub(super) fn zip<T: Copy, U: Copy, R, const N: usize>(
+    a: [T; N],
+    b: [U; N],
+    mut f: impl FnMut(T, U) -> R,
+) -> [R; N] {
+    from_fn(|i| f(a[i], b[i]))
+}
+
 /// An operation on pairs of lanes as one on arrays.
 #[inline(always)]
 pub(super) fn each<T: Copy, R, const N: usize>(f: impl Fn(T, T) -> R) -> impl Fn([T; N], [T; N]) -> [R; N] {
-    move |a, b| from_fn(|i| f(a[i], b[i]))
+    move |a, b| zip(a, b, &f)
 }
 
 /// An operation on the lanes of the source alone.

@@ -35,11 +35,13 @@ impl Cpu {
     }
 
     #[inline(always)]
+    #[allow(clippy::indexing_slicing, reason = "four bits make no more than sixteen numbers")]
     pub(crate) fn get_xmm(&self, number: usize) -> V {
         V::new(self.xmm[number & 15])
     }
 
     #[inline(always)]
+    #[allow(clippy::indexing_slicing, reason = "four bits make no more than sixteen numbers")]
     pub(crate) fn set_xmm(&mut self, number: usize, value: V) {
         self.xmm[number & 15] = value.bits();
     }
@@ -102,7 +104,7 @@ impl Cpu {
     /// Alignment comes before everything else that may be wrong with an address.
     fn check_sixteen(&self, seg: Seg, offset: u64) -> Result<(), Fault> {
         let has_base = !self.mode.is_long() || matches!(seg, Seg::Fs | Seg::Gs);
-        let base = if has_base { self.segments[seg.index()].base } else { 0 };
+        let base = if has_base { self.segment(seg).base } else { 0 };
         if base.wrapping_add(offset) & 15 != 0 { Err(Fault::GP0) } else { Ok(()) }
     }
 }

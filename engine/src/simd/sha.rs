@@ -4,7 +4,7 @@
 
 use iced_x86::Code;
 
-use super::lanes::Lanes;
+use super::lanes::{Lanes, zip};
 use super::operands::destination;
 use crate::Handler;
 
@@ -104,7 +104,7 @@ pub(super) fn handler(code: Code) -> Option<Handler> {
         },
         Sha256msg1_xmm_xmmm128 => anywhere!(|a, b| {
             let next = [a[1], a[2], a[3], b[0]];
-            std::array::from_fn(|i| a[i].wrapping_add(small_sigma0(next[i])))
+            zip(a, next, |word: u32, next| word.wrapping_add(small_sigma0(next)))
         }),
         Sha256msg2_xmm_xmmm128 => anywhere!(sha256_message2),
         _ => return None,

@@ -2,9 +2,10 @@
 
 use iced_x86::{Code, Instruction};
 
-use super::lanes::{HalfLanes, Lanes};
+use super::lanes::{HalfLanes, Lanes, V};
 use super::mmx;
 use super::operands::destination;
+use crate::operand::bits_of;
 use crate::{Cpu, Fault, Handler};
 
 /// `f(lane, count)` on XMM lanes; the count is in the lower half of operand 1.
@@ -71,7 +72,7 @@ macro_rules! shifts {
         }
         #[inline(always)]
         fn $arithmetic(lane: $unsigned, count: u64) -> $unsigned {
-            (lane as $signed >> count.min(u64::from(<$unsigned>::BITS) - 1)) as $unsigned
+            (lane as $signed >> count.min(u64::from(<$unsigned>::BITS.wrapping_sub(1)))) as $unsigned
         }
     };
 }
@@ -93,7 +94,8 @@ fn whole(cpu: &mut Cpu, insn: &Instruction, f: impl Fn(u128, u32) -> u128) -> Re
     cpu.sse_ready()?;
     let bytes = u32::from(insn.immediate8());
     let to = destination(insn);
-    cpu.xmm[to] = if bytes < 16 { f(cpu.xmm[to], 8 * bytes) } else { 0 };
+    let value = if bytes < 16 { f(cpu.get_xmm(to).bits(), bits_of(bytes)) } else { 0 };
+    cpu.set_xmm(to, V::new(value));
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::array::from_fn;
 
 use iced_x86::{Code, Instruction};
 
-use super::lanes::{HalfLanes, Lanes, V, interleave_high, interleave_low};
+use super::lanes::{HalfLanes, Lanes, V, interleave_high, interleave_low, lane, lane_mut};
 use super::operands::destination;
 use super::{binary, binary_mmx, mm, xmm};
 use crate::{Cpu, Fault, Handler};
@@ -57,15 +57,15 @@ fn with_immediate_mmx<A: HalfLanes>(
 
 #[inline(always)]
 fn shuffle_bytes<const N: usize>(a: [u8; N], b: [u8; N]) -> [u8; N] {
-    from_fn(|i| if b[i] & 0x80 == 0 { a[usize::from(b[i]) % N] } else { 0 })
+    b.map(|index| if index & 0x80 == 0 { lane(&a, index.into()) } else { 0 })
 }
 
 /// Bytes `at` and following of `high:low`.
 #[inline(always)]
 fn align<const N: usize>(high: [u8; N], low: [u8; N], at: usize) -> [u8; N] {
-    from_fn(|i| match i + at {
-        k if k < N => low[k],
-        k if k < 2 * N => high[k - N],
+    from_fn(|i| match i.wrapping_add(at) {
+        k if k < N => lane(&low, k),
+        k if k < N << 1 => lane(&high, k),
         _ => 0,
     })
 }
@@ -73,7 +73,7 @@ fn align<const N: usize>(high: [u8; N], low: [u8; N], at: usize) -> [u8; N] {
 /// Four lanes chosen by pairs of bits of the immediate.
 #[inline(always)]
 fn choose<T: Copy>(lanes: [T; 4], immediate: usize) -> [T; 4] {
-    from_fn(|i| lanes[(immediate >> (2 * i)) & 3])
+    from_fn(|i| lane(&lanes, immediate >> (i << 1)))
 }
 
 fn shuffle(code: Code) -> Option<Handler> {
@@ -91,11 +91,11 @@ fn shuffle(code: Code) -> Option<Handler> {
         },
         Shufps_xmm_xmmm128_imm8 => |cpu, insn| {
             with_immediate(cpu, insn, |d: [u32; 4], s, i| {
-                [d[i & 3], d[(i >> 2) & 3], s[(i >> 4) & 3], s[(i >> 6) & 3]]
+                [lane(&d, i), lane(&d, i >> 2), lane(&s, i >> 4), lane(&s, i >> 6)]
             })
         },
         Shufpd_xmm_xmmm128_imm8 => {
-            |cpu, insn| with_immediate(cpu, insn, |d: [u64; 2], s, i| [d[i & 1], s[(i >> 1) & 1]])
+            |cpu, insn| with_immediate(cpu, insn, |d: [u64; 2], s, i| [lane(&d, i), lane(&s, i >> 1)])
         }
         Palignr_xmm_xmmm128_imm8 => |cpu, insn| with_immediate::<[u8; 16]>(cpu, insn, align),
         Palignr_mm_mmm64_imm8 => |cpu, insn| with_immediate_mmx::<[u8; 8]>(cpu, insn, align),
@@ -118,16 +118,16 @@ use shuffle_bytes as shuffle_bytes_16;
 fn insert_single(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     cpu.sse_ready()?;
     let immediate = usize::from(insn.immediate8());
-    let lane = if insn.op1_kind() == iced_x86::OpKind::Register {
+    let moved = if insn.op1_kind() == iced_x86::OpKind::Register {
         let lanes: [u32; 4] = cpu.source(insn)?.lanes();
-        lanes[(immediate >> 6) & 3]
+        lane(&lanes, immediate >> 6)
     } else {
         cpu.source32(insn)?
     };
     let to = destination(insn);
     let mut lanes: [u32; 4] = cpu.get_xmm(to).lanes();
-    lanes[(immediate >> 4) & 3] = lane;
-    let lanes: [u32; 4] = from_fn(|i| if immediate >> i & 1 != 0 { 0 } else { lanes[i] });
+    *lane_mut(&mut lanes, immediate >> 4) = moved;
+    let lanes: [u32; 4] = from_fn(|i| if immediate >> i & 1 != 0 { 0 } else { lane(&lanes, i) });
     cpu.set_xmm(to, lanes.pack());
     Ok(())
 }
@@ -135,7 +135,7 @@ fn insert_single(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
 /// Lanes whose bit in the immediate is set come from the source.
 #[inline(always)]
 fn by_bits<T: Copy, const N: usize>(a: [T; N], b: [T; N], immediate: usize) -> [T; N] {
-    from_fn(|i| if immediate >> i & 1 != 0 { b[i] } else { a[i] })
+    from_fn(|i| if immediate >> i & 1 != 0 { lane(&b, i) } else { lane(&a, i) })
 }
 
 /// Lanes whose highest bit in XMM0 is set come from the source.
@@ -153,7 +153,7 @@ where
     let signs: [T; N] = cpu.get_xmm(0).lanes();
     let to = destination(insn);
     let old: [T; N] = cpu.get_xmm(to).lanes();
-    let result: [T; N] = from_fn(|i| if is_set(signs[i]) { source[i] } else { old[i] });
+    let result: [T; N] = from_fn(|i| if is_set(lane(&signs, i)) { lane(&source, i) } else { lane(&old, i) });
     cpu.set_xmm(to, result.pack());
     Ok(())
 }
@@ -194,7 +194,7 @@ macro_rules! widening {
             $(Code::$name => |cpu, insn| {
                 const FROM: usize = 16 / size_of::<$from>();
                 const TO: usize = 16 / size_of::<$to>();
-                widened::<[$from; FROM], [$to; TO]>(cpu, insn, |s| from_fn(|i| <$to>::from(s[i])))
+                widened::<[$from; FROM], [$to; TO]>(cpu, insn, |s| from_fn(|i| <$to>::from(lane(&s, i))))
             },)*
             _ => return None,
         })

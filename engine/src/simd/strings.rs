@@ -73,8 +73,8 @@ fn aggregate(pattern: &Text, text: &Text, immediate: u8) -> u16 {
         0 => bits(&|j| j < text.length && (0..pattern.length).any(|i| pattern.get(i) == text.get(j))),
         // Ranges: pairs of limits.
         1 => bits(&|j| {
-            let within = |i: usize| (pattern.get(i)..=pattern.get(i + 1)).contains(&text.get(j));
-            j < text.length && (0..pattern.length / 2).any(|pair| within(2 * pair))
+            let within = |i: usize| (pattern.get(i)..=pattern.get(i | 1)).contains(&text.get(j));
+            j < text.length && (0..pattern.length / 2).any(|pair| within(pair << 1))
         }),
         // Equal each: both beyond their ends are equal.
         2 => bits(&|j| match (j < pattern.length, j < text.length) {
@@ -84,8 +84,10 @@ fn aggregate(pattern: &Text, text: &Text, immediate: u8) -> u16 {
         }),
         // Equal ordered: the pattern begins here, as far as the register goes.
         _ => bits(&|j| {
-            (0..pattern.length.min(capacity - j))
-                .all(|i| j + i < text.length && pattern.get(i) == text.get(j + i))
+            (0..pattern.length.min(capacity.wrapping_sub(j))).all(|i| {
+                let at = j.wrapping_add(i);
+                at < text.length && pattern.get(i) == text.get(at)
+            })
         }),
     };
     let all = if capacity == 16 { 0xFFFF } else { 0xFF };
@@ -98,14 +100,9 @@ fn aggregate(pattern: &Text, text: &Text, immediate: u8) -> u16 {
 
 /// PCMPxSTRI: the first or last bit into ECX.
 fn to_index(cpu: &mut Cpu, bits: u16, immediate: u8) {
-    let index = if bits == 0 {
-        capacity(immediate) as u32
-    } else if immediate & 0x40 == 0 {
-        bits.trailing_zeros()
-    } else {
-        15 - bits.leading_zeros()
-    };
-    cpu.regs[1] = index.into();
+    let last = bits.checked_ilog2();
+    let found = if immediate & 0x40 == 0 { last.map(|_| bits.trailing_zeros()) } else { last };
+    cpu.regs[1] = found.unwrap_or(capacity(immediate) as u32).into();
 }
 
 /// PCMPxSTRM: the bits, or a mask of characters, into XMM0.

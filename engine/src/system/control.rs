@@ -3,16 +3,15 @@
 use iced_x86::{Instruction, Mnemonic as M, Register as R};
 
 use super::registers::privileged;
-use crate::state::RSP;
-use crate::{Cpu, Fault, Handler, Seg, flag, host};
+use crate::{Cpu, Fault, Handler, flag, host};
 
 pub(super) fn handler(mnemonic: M) -> Option<Handler> {
     Some(match mnemonic {
         M::Cli => cli,
         M::Sti => sti,
-        M::Popf => popf16,
-        M::Popfd => popf32,
-        M::Popfq => popf64,
+        M::Popf => |cpu, _| popf(cpu, 2),
+        M::Popfd => |cpu, _| popf(cpu, 4),
+        M::Popfq => |cpu, _| popf(cpu, 8),
         M::Hlt => hlt,
         M::Invd | M::Wbinvd => write_back,
         M::Rdpmc => rdpmc,
@@ -50,15 +49,8 @@ fn admit_interrupt(cpu: &mut Cpu) {
 }
 
 fn popf(cpu: &mut Cpu, bytes: u32) -> Result<(), Fault> {
-    let mask = cpu.stack_mask();
-    let offset = cpu.regs[RSP] & mask;
-    let flags = match bytes {
-        2 => u32::from(cpu.read::<u16>(Seg::Ss, offset)?),
-        4 => cpu.read::<u32>(Seg::Ss, offset)?,
-        _ => cpu.read::<u64>(Seg::Ss, offset)? as u32,
-    };
-    let pointer = cpu.regs[RSP].wrapping_add(u64::from(bytes));
-    cpu.regs[RSP] = (cpu.regs[RSP] & !mask) | (pointer & mask);
+    let flags = cpu.top(0, bytes)? as u32;
+    cpu.drop(u64::from(bytes));
     let (cpl, iopl) = (cpu.cpl, cpu.system_flags & flag::IOPL);
     cpu.set_flags_with_privilege(flags, bytes, cpl, iopl, false);
     admit_interrupt(cpu);
@@ -67,18 +59,6 @@ fn popf(cpu: &mut Cpu, bytes: u32) -> Result<(), Fault> {
         cpu.code.changed = true;
     }
     Ok(())
-}
-
-fn popf16(cpu: &mut Cpu, _: &Instruction) -> Result<(), Fault> {
-    popf(cpu, 2)
-}
-
-fn popf32(cpu: &mut Cpu, _: &Instruction) -> Result<(), Fault> {
-    popf(cpu, 4)
-}
-
-fn popf64(cpu: &mut Cpu, _: &Instruction) -> Result<(), Fault> {
-    popf(cpu, 8)
 }
 
 fn hlt(cpu: &mut Cpu, _: &Instruction) -> Result<(), Fault> {

@@ -87,7 +87,7 @@ pub(super) fn cpuid(cpu: &mut Cpu, _: &Instruction) -> Result<(), Fault> {
         0x8000_0000 => out[0] = HIGHEST_EXTENDED,
         0x8000_0001 => out[0] = SIGNATURE,
         0x8000_0002..=0x8000_0004 => {
-            let start = (leaf as usize & 0xF).wrapping_sub(2) * 16;
+            let start = (leaf as usize & 0xF).wrapping_sub(2) << 4;
             for (value, bytes) in out.iter_mut().zip(BRAND.get(start..).unwrap_or(&[]).chunks_exact(4)) {
                 *value = bytes.iter().rev().fold(0, |value, byte| value << 8 | u32::from(*byte));
             }

@@ -60,17 +60,18 @@ impl Cpu {
     /// The kind (0 execute, 1 write, 3 read or write), address and length of enabled breakpoint `n`.
     fn breakpoint(&self, n: usize) -> Option<(u64, u64, u64)> {
         let control = self.dr[7];
-        if (control >> (2 * n)) & 3 == 0 {
+        if (control >> (n << 1)) & 3 == 0 {
             return None;
         }
-        let kind = (control >> (16 + 4 * n)) & 3;
-        let length = match (control >> (18 + 4 * n)) & 3 {
+        let fields = control >> 16 >> (n << 2);
+        let kind = fields & 3;
+        let length: u64 = match (fields >> 2) & 3 {
             0 => 1,
             1 => 2,
             2 => 8,
             _ => 4,
         };
-        Some((kind, self.dr.get(n).copied().unwrap_or_default() & !(length - 1), length))
+        Some((kind, self.dr.get(n).copied().unwrap_or_default() & !length.wrapping_sub(1), length))
     }
 
     /// #DB before an instruction with an enabled breakpoint at `rip`, unless RF is set.
@@ -78,7 +79,7 @@ impl Cpu {
         if self.system_flags & flag::RF != 0 {
             return Ok(());
         }
-        let linear = self.segments[crate::Seg::Cs.index()].base.wrapping_add(rip) & self.address_mask;
+        let linear = self.segment(crate::Seg::Cs).base.wrapping_add(rip) & self.address_mask;
         let mut hits = 0;
         for n in 0..4 {
             if self.breakpoint(n).is_some_and(|(kind, address, _)| kind == 0 && address == linear) {

@@ -8,6 +8,11 @@ pub(super) const fn code(selector: u16) -> u32 {
     (selector & !3) as u32
 }
 
+/// Whether `bytes` bytes at `offset` reach beyond a limit.
+pub(super) const fn is_beyond(limit: u64, offset: u64, bytes: u64) -> bool {
+    offset.saturating_add(bytes) > limit.saturating_add(1)
+}
+
 impl Cpu {
     /// Reads the descriptor of a selector that is not null: its linear address and its 8 bytes.
     ///
@@ -22,7 +27,7 @@ impl Cpu {
         } else {
             return Err(beyond);
         };
-        if offset.wrapping_add(7) > limit {
+        if is_beyond(limit, offset, 8) {
             return Err(beyond);
         }
         let at = base.wrapping_add(offset);
@@ -45,9 +50,9 @@ impl Cpu {
     pub(crate) fn load_segment(&mut self, seg: Seg, selector: u16) -> Result<(), Fault> {
         if seg == Seg::Ss {
             let segment = self.stack_segment(selector, self.cpl, Fault::gp)?;
-            self.segments[Seg::Ss.index()] = segment;
+            *self.segment_mut(Seg::Ss) = segment;
         } else if selector & !3 == 0 {
-            self.segments[seg.index()] = self.null_segment(seg, selector);
+            *self.segment_mut(seg) = Segment::null(selector);
         } else {
             let fault = Fault::gp(code(selector));
             let (at, descriptor) = self.descriptor(selector, fault)?;
@@ -63,16 +68,10 @@ impl Cpu {
                 return Err(Fault::np(code(selector)));
             }
             self.mark_accessed_descriptor(at, descriptor)?;
-            self.segments[seg.index()] = segment;
+            *self.segment_mut(seg) = segment;
         }
         self.update_mode();
         Ok(())
-    }
-
-    /// A segment register after loading a null selector. FS and GS lose their base, as Linux expects of the vendor
-    /// that CPUID names (no `X86_BUG_NULL_SEG`).
-    fn null_segment(&self, _seg: Seg, selector: u16) -> Segment {
-        Segment { selector, ..Segment::default() }
     }
 
     /// Checks and fetches a stack segment for privilege `cpl`.
@@ -87,7 +86,7 @@ impl Cpu {
     ) -> Result<Segment, Fault> {
         if selector & !3 == 0 {
             if self.mode.is_long() && cpl < 3 && selector as u8 & 3 == cpl {
-                return Ok(self.null_segment(Seg::Ss, selector));
+                return Ok(Segment::null(selector));
             }
             return Err(fault(0));
         }

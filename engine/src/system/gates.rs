@@ -1,7 +1,7 @@
 //! Interrupts and exceptions: through the gates of the IDT (SDM vol. 3, chapter 6).
 
 use super::Origin;
-use super::descriptors::code;
+use super::descriptors::{code, is_beyond};
 use crate::memory::is_canonical;
 use crate::state::RSP;
 use crate::{Cpu, Fault, Seg, Segment, flag};
@@ -57,7 +57,7 @@ impl Cpu {
         self.check_target(&target, gate.offset)?;
 
         // In compatibility mode the upper half of RSP means nothing, but the handler sees it.
-        let old = (self.segments[Seg::Ss.index()], self.regs[RSP] & self.address_mask);
+        let old = (*self.segment(Seg::Ss), self.regs[RSP] & self.address_mask);
         let mut frame = self.new_stack(&gate, inner, new_cpl, external)?;
         let user = new_cpl == 3;
         let mut flags = self.flags();
@@ -69,7 +69,7 @@ impl Cpu {
             frame.push(self, old.1, user)?;
         }
         frame.push(self, u64::from(flags), user)?;
-        frame.push(self, u64::from(self.segments[Seg::Cs.index()].selector), user)?;
+        frame.push(self, u64::from(self.segment(Seg::Cs).selector), user)?;
         frame.push(self, self.rip, user)?;
         if let Some(error) = error {
             let external = u32::from(origin == Origin::External);
@@ -77,9 +77,9 @@ impl Cpu {
         }
         self.mark_accessed_descriptor(at, descriptor)?;
 
-        self.segments[Seg::Ss.index()] = frame.stack;
+        *self.segment_mut(Seg::Ss) = frame.stack;
         self.regs[RSP] = (self.regs[RSP] & !frame.mask) | (frame.pointer & frame.mask);
-        self.segments[Seg::Cs.index()] = target;
+        *self.segment_mut(Seg::Cs) = target;
         self.rip = gate.offset;
         self.system_flags &= !(flag::TF | flag::NT | flag::RF | flag::VM);
         if gate.is_interrupt {
@@ -94,9 +94,9 @@ impl Cpu {
     fn gate(&mut self, vector: u8, origin: Origin, external: u32) -> Result<Gate, Fault> {
         let long = self.long_mode_active();
         let size = if long { 16 } else { 8 };
-        let offset = u64::from(vector) * size;
-        let error = u32::from(vector) * 8 + 2 + external;
-        if offset + size - 1 > u64::from(self.idtr.limit) {
+        let offset = u64::from(vector).wrapping_mul(size);
+        let error = u32::from(vector) << 3 | 2 | external;
+        if is_beyond(u64::from(self.idtr.limit), offset, size) {
             return Err(Fault::gp(error));
         }
         let at = self.idtr.base.wrapping_add(offset);
@@ -134,20 +134,17 @@ impl Cpu {
         let bytes = gate.bytes;
         if self.long_mode_active() {
             let (stack, pointer) = if gate.stack != 0 || inner {
-                let slot =
-                    if gate.stack != 0 { 0x1C + u64::from(gate.stack) * 8 } else { 4 + u64::from(cpl) * 8 };
-                if slot + 7 > u64::from(self.tr.limit) {
+                // The interrupt stacks, from 1 on, come after those of privileges 0 to 2 and a reserved place.
+                let number = if gate.stack != 0 { gate.stack.wrapping_add(3) } else { cpl };
+                let slot = u64::from(number).wrapping_mul(8).wrapping_add(4);
+                if is_beyond(u64::from(self.tr.limit), slot, 8) {
                     return Err(Fault::ts(code(self.tr.selector) | external));
                 }
                 let pointer: u64 = self.load_system(self.tr.base.wrapping_add(slot))?;
-                let stack = if inner {
-                    Segment { selector: u16::from(cpl), ..Segment::default() }
-                } else {
-                    self.segments[Seg::Ss.index()]
-                };
+                let stack = if inner { Segment::null(u16::from(cpl)) } else { *self.segment(Seg::Ss) };
                 (stack, pointer)
             } else {
-                (self.segments[Seg::Ss.index()], self.regs[RSP] & self.address_mask)
+                (*self.segment(Seg::Ss), self.regs[RSP] & self.address_mask)
             };
             if !is_canonical(pointer) {
                 return Err(Fault::ss(external));
@@ -156,9 +153,10 @@ impl Cpu {
         }
         let (stack, pointer) = if inner {
             let is_wide = self.tr.attributes & 8 != 0;
-            let (slot, size) =
-                if is_wide { (4 + u64::from(cpl) * 8, 8) } else { (2 + u64::from(cpl) * 4, 4) };
-            if slot + size - 1 > u64::from(self.tr.limit) {
+            // After a link of half this size comes a pair for each privilege.
+            let size = if is_wide { 8 } else { 4 };
+            let slot = u64::from(cpl).wrapping_mul(size).wrapping_add(size >> 1);
+            if is_beyond(u64::from(self.tr.limit), slot, size) {
                 return Err(Fault::ts(code(self.tr.selector) | external));
             }
             let at = self.tr.base.wrapping_add(slot);
@@ -172,7 +170,7 @@ impl Cpu {
                 pointer,
             )
         } else {
-            (self.segments[Seg::Ss.index()], self.regs[RSP])
+            (*self.segment(Seg::Ss), self.regs[RSP])
         };
         let mask = if stack.has(Segment::BIG) { u64::from(u32::MAX) } else { 0xFFFF };
         Ok(Frame { stack, pointer: pointer & mask, mask, bytes })
@@ -187,11 +185,8 @@ impl Frame {
             return Err(Fault::SS0);
         }
         if user {
-            return match self.bytes {
-                2 => cpu.store(at, value as u16),
-                4 => cpu.store(at & u64::from(u32::MAX), value as u32),
-                _ => cpu.store(at, value),
-            };
+            let at = if self.bytes == 8 { at } else { at & u64::from(u32::MAX) };
+            return cpu.store_sized(at, value, self.bytes);
         }
         match self.bytes {
             2 => cpu.store_system(at, value as u16),

@@ -2,7 +2,8 @@
 
 use iced_x86::{Instruction, Mnemonic as M, OpKind, Register as R};
 
-use crate::operand::mask;
+use super::descriptors::is_beyond;
+use crate::operand::{mask, ones};
 use crate::{Cpu, Fault, Handler, Seg, flag, host};
 
 pub(super) fn handler(mnemonic: M) -> Option<Handler> {
@@ -25,13 +26,13 @@ fn check(cpu: &mut Cpu, port: u16, bytes: u32) -> Result<(), Fault> {
         return Err(Fault::GP0);
     }
     let map: u16 = cpu.load_system(cpu.tr.base.wrapping_add(102))?;
-    let at = u64::from(map) + u64::from(port / 8);
-    if at + 1 > u64::from(cpu.tr.limit) {
+    let at = u64::from(map).wrapping_add(u64::from(port / 8));
+    if is_beyond(u64::from(cpu.tr.limit), at, 2) {
         return Err(Fault::GP0);
     }
     let bits: u16 = cpu.load_system(cpu.tr.base.wrapping_add(at))?;
-    let wanted = ((1u32 << bytes) - 1) << (port % 8);
-    if u32::from(bits) & wanted != 0 { Err(Fault::GP0) } else { Ok(()) }
+    let wanted = ones(bytes) << (port % 8);
+    if u64::from(bits) & wanted != 0 { Err(Fault::GP0) } else { Ok(()) }
 }
 
 fn read(cpu: &mut Cpu, port: u16, bytes: u32) -> u32 {
@@ -88,12 +89,16 @@ fn string(insn: &Instruction, memory: u32) -> (u32, R, R) {
     }
 }
 
+fn repeats(insn: &Instruction) -> bool {
+    insn.has_rep_prefix() || insn.has_repne_prefix()
+}
+
 /// After one element: index and count move on; more elements come by executing the instruction again.
 fn next(cpu: &mut Cpu, insn: &Instruction, bytes: u32, index: R, count: R) -> Result<(), Fault> {
     let step =
         if cpu.system_flags & flag::DF != 0 { u64::from(bytes).wrapping_neg() } else { u64::from(bytes) };
     cpu.set_register(index, cpu.register(index).wrapping_add(step));
-    if insn.has_rep_prefix() || insn.has_repne_prefix() {
+    if repeats(insn) {
         let left = cpu.register(count).wrapping_sub(1) & mask(count.size() as u32);
         cpu.set_register(count, left);
         if left != 0 {
@@ -107,17 +112,13 @@ fn input_string(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let (bytes, index, count) = string(insn, 0);
     let port = cpu.register(R::DX) as u16;
     check(cpu, port, bytes)?;
-    if (insn.has_rep_prefix() || insn.has_repne_prefix()) && cpu.register(count) == 0 {
+    if repeats(insn) && cpu.register(count) == 0 {
         return Ok(());
     }
     let linear = cpu.linear(Seg::Es, cpu.register(index), u64::from(bytes), true)?;
     cpu.probe(linear, bytes, true)?;
     let value = read(cpu, port, bytes);
-    match bytes {
-        1 => cpu.store(linear, value as u8)?,
-        2 => cpu.store(linear, value as u16)?,
-        _ => cpu.store(linear, value)?,
-    }
+    cpu.store_sized(linear, u64::from(value), bytes)?;
     cpu.leave_soon();
     next(cpu, insn, bytes, index, count)
 }
@@ -126,16 +127,11 @@ fn output_string(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let (bytes, index, count) = string(insn, 1);
     let port = cpu.register(R::DX) as u16;
     check(cpu, port, bytes)?;
-    if (insn.has_rep_prefix() || insn.has_repne_prefix()) && cpu.register(count) == 0 {
+    if repeats(insn) && cpu.register(count) == 0 {
         return Ok(());
     }
     let seg = crate::operand::segment_of(insn.memory_segment());
-    let offset = cpu.register(index);
-    let value = match bytes {
-        1 => u32::from(cpu.read::<u8>(seg, offset)?),
-        2 => u32::from(cpu.read::<u16>(seg, offset)?),
-        _ => cpu.read::<u32>(seg, offset)?,
-    };
-    write(cpu, port, bytes, value);
+    let value = cpu.read_sized(seg, cpu.register(index), bytes)?;
+    write(cpu, port, bytes, value as u32);
     next(cpu, insn, bytes, index, count)
 }

@@ -54,12 +54,8 @@ pub(super) fn privileged(cpu: &Cpu) -> Result<(), Fault> {
 }
 
 fn store_segment(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
-    let selector = cpu.segments[segment_of(insn.op1_register()).index()].selector;
-    if insn.op0_kind() == OpKind::Register {
-        return cpu.set_operand(insn, 0, u64::from(selector));
-    }
-    let (seg, offset) = cpu.effective_address(insn);
-    cpu.write(seg, offset, selector)
+    let selector = cpu.segment(segment_of(insn.op1_register())).selector;
+    store_selector(cpu, insn, selector)
 }
 
 fn shadow(cpu: &mut Cpu, seg: Seg) {
@@ -72,12 +68,7 @@ fn move_segment(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     if insn.op0_register() == R::CS {
         return Err(Fault::UD);
     }
-    let selector = if insn.op1_kind() == OpKind::Register {
-        cpu.operand(insn, 1)? as u16
-    } else {
-        let (seg, offset) = cpu.effective_address(insn);
-        cpu.read::<u16>(seg, offset)?
-    };
+    let selector = source_selector(cpu, insn, 1)?;
     let seg = segment_of(insn.op0_register());
     cpu.load_segment(seg, selector)?;
     shadow(cpu, seg);
@@ -95,34 +86,20 @@ fn stack_bytes(which: Code) -> u32 {
     }
 }
 
+/// Zero-extended, as AMD's processors do it; Intel's leave the upper bytes as they are.
 fn push_segment(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
-    let selector = cpu.segments[segment_of(insn.op0_register()).index()].selector;
-    let mask = cpu.stack_mask();
-    let bytes = stack_bytes(insn.code());
-    let pointer = cpu.regs[RSP].wrapping_sub(u64::from(bytes));
-    match bytes {
-        8 => cpu.write(Seg::Ss, pointer & mask, u64::from(selector))?,
-        // Zero-extended, as AMD's processors do it; Intel's leave the upper bytes as they are.
-        4 => cpu.write(Seg::Ss, pointer & mask, u32::from(selector))?,
-        _ => cpu.write(Seg::Ss, pointer & mask, selector)?,
-    }
-    cpu.regs[RSP] = (cpu.regs[RSP] & !mask) | (pointer & mask);
-    Ok(())
+    let selector = cpu.segment(segment_of(insn.op0_register())).selector;
+    cpu.push(u64::from(selector), stack_bytes(insn.code()))
 }
 
+/// The stack pointer moves before the segment is loaded: POP SS may change its width.
 fn pop_segment(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
-    let mask = cpu.stack_mask();
     let bytes = stack_bytes(insn.code());
-    let top = cpu.regs[RSP] & mask;
-    let selector = match bytes {
-        8 => cpu.read::<u64>(Seg::Ss, top)? as u16,
-        4 => cpu.read::<u32>(Seg::Ss, top)? as u16,
-        _ => cpu.read(Seg::Ss, top)?,
-    };
-    let pointer = cpu.regs[RSP].wrapping_add(u64::from(bytes));
+    let selector = cpu.top(0, bytes)? as u16;
+    let before = cpu.regs[RSP];
+    cpu.drop(u64::from(bytes));
     let seg = segment_of(insn.op0_register());
-    cpu.load_segment(seg, selector)?;
-    cpu.regs[RSP] = (cpu.regs[RSP] & !mask) | (pointer & mask);
+    cpu.load_segment(seg, selector).inspect_err(|_| cpu.regs[RSP] = before)?;
     shadow(cpu, seg);
     Ok(())
 }
@@ -137,13 +114,9 @@ fn load_far_pointer(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     };
     let register = insn.op0_register();
     let (seg, offset) = cpu.effective_address(insn);
-    let bytes = register.size() as u64;
-    let value = match bytes {
-        2 => u64::from(cpu.read::<u16>(seg, offset)?),
-        4 => u64::from(cpu.read::<u32>(seg, offset)?),
-        _ => cpu.read::<u64>(seg, offset)?,
-    };
-    let selector = cpu.read::<u16>(seg, offset.wrapping_add(bytes))?;
+    let bytes = register.size() as u32;
+    let value = cpu.read_sized(seg, offset, bytes)?;
+    let selector = cpu.read::<u16>(seg, offset.wrapping_add(u64::from(bytes)))?;
     // LSS has no shadow: it needs none.
     cpu.load_segment(target, selector)?;
     cpu.set_register(register, value);
@@ -229,7 +202,7 @@ fn lldt(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     privileged(cpu)?;
     let selector = cpu.operand(insn, 0)? as u16;
     if selector & !3 == 0 {
-        cpu.ldtr = Segment { selector, ..Segment::default() };
+        cpu.ldtr = Segment::null(selector);
         return Ok(());
     }
     let (_, _, segment) = system_descriptor(cpu, selector)?;
@@ -412,42 +385,39 @@ fn swapgs(cpu: &mut Cpu, _: &Instruction) -> Result<(), Fault> {
         return Err(Fault::UD);
     }
     privileged(cpu)?;
-    std::mem::swap(&mut cpu.segments[Seg::Gs.index()].base, &mut cpu.msr.kernel_gs_base);
+    let base = cpu.segment(Seg::Gs).base;
+    cpu.segment_mut(Seg::Gs).base = std::mem::replace(&mut cpu.msr.kernel_gs_base, base);
     Ok(())
 }
 
-fn base_segment(cpu: &Cpu, insn: &Instruction) -> Result<usize, Fault> {
+fn base_segment(cpu: &Cpu, insn: &Instruction) -> Result<Seg, Fault> {
     if cpu.cr4 & cr4::FSGSBASE == 0 || !cpu.mode.is_long() {
         return Err(Fault::UD);
     }
     let is_fs = matches!(insn.mnemonic(), M::Rdfsbase | M::Wrfsbase);
-    Ok(if is_fs { Seg::Fs.index() } else { Seg::Gs.index() })
+    Ok(if is_fs { Seg::Fs } else { Seg::Gs })
 }
 
 fn read_base(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
-    let index = base_segment(cpu, insn)?;
-    let base = cpu.segments[index].base;
+    let base = cpu.segment(base_segment(cpu, insn)?).base;
     cpu.set_operand(insn, 0, base)
 }
 
 fn write_base(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
-    let index = base_segment(cpu, insn)?;
+    let seg = base_segment(cpu, insn)?;
     let base = cpu.operand(insn, 0)?;
     if !crate::memory::is_canonical(base) {
         return Err(Fault::GP0);
     }
-    cpu.segments[index].base = base;
+    cpu.segment_mut(seg).base = base;
     Ok(())
 }
 
 fn invlpg(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     privileged(cpu)?;
     let (seg, offset) = cpu.effective_address(insn);
-    let base = if cpu.mode.is_long() && !matches!(seg, Seg::Fs | Seg::Gs) {
-        0
-    } else {
-        cpu.segments[seg.index()].base
-    };
+    let base =
+        if cpu.mode.is_long() && !matches!(seg, Seg::Fs | Seg::Gs) { 0 } else { cpu.segment(seg).base };
     cpu.flush_page(base.wrapping_add(offset) & cpu.address_mask);
     Ok(())
 }

@@ -77,7 +77,7 @@ fn write_cr0(cpu: &mut Cpu, value: u64) -> Result<(), Fault> {
     let turns_on = value & cr0::PG != 0 && cpu.cr0 & cr0::PG == 0;
     let turns_off = value & cr0::PG == 0 && cpu.cr0 & cr0::PG != 0;
     if turns_on && cpu.efer & efer::LME != 0 {
-        if cpu.cr4 & cr4::PAE == 0 || cpu.segments[Seg::Cs.index()].has(Segment::LONG) {
+        if cpu.cr4 & cr4::PAE == 0 || cpu.segment(Seg::Cs).has(Segment::LONG) {
             return Err(Fault::GP0);
         }
         cpu.efer |= efer::LMA;
@@ -124,7 +124,7 @@ fn debug_index(cpu: &mut Cpu, register: R) -> Result<usize, Fault> {
         4 | 5 if cpu.cr4 & cr4::DE != 0 => Err(Fault::UD),
         0..=7 => {
             cpu.detect_debug_access()?;
-            Ok(if matches!(index, 4 | 5) { index + 2 } else { index })
+            Ok(if matches!(index, 4 | 5) { index | 2 } else { index })
         }
         _ => Err(Fault::UD),
     }

@@ -14,19 +14,19 @@ pub(super) fn handler(which: Code) -> Option<Handler> {
         Call_ptr1616 | Call_ptr1632 | Call_m1616 | Call_m1632 | Call_m1664 => far_call,
         _ => match which.mnemonic() {
             M::Int => int,
-            M::Int3 => int3,
+            M::Int3 => |cpu, _| software(cpu, 3),
             M::Int1 => int1,
             M::Into => into,
-            M::Iret => iret16,
-            M::Iretd => iret32,
-            M::Iretq => iret64,
+            M::Iret => |cpu, _| iret(cpu, 2),
+            M::Iretd => |cpu, _| iret(cpu, 4),
+            M::Iretq => |cpu, _| iret(cpu, 8),
             M::Retf => far_return,
             M::Sysenter => sysenter,
-            M::Sysexit => sysexit32,
-            M::Sysexitq => sysexit64,
+            M::Sysexit => |cpu, _| sysexit(cpu, false),
+            M::Sysexitq => |cpu, _| sysexit(cpu, true),
             M::Syscall => syscall,
-            M::Sysret => sysret32,
-            M::Sysretq => sysret64,
+            M::Sysret => |cpu, _| sysret(cpu, false),
+            M::Sysretq => |cpu, _| sysret(cpu, true),
             _ => return None,
         },
     })
@@ -41,10 +41,6 @@ fn int(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     software(cpu, insn.immediate8())
 }
 
-fn int3(cpu: &mut Cpu, _: &Instruction) -> Result<(), Fault> {
-    software(cpu, 3)
-}
-
 fn int1(cpu: &mut Cpu, _: &Instruction) -> Result<(), Fault> {
     cpu.deliver(1, None, Origin::Exception)
 }
@@ -55,12 +51,7 @@ fn into(cpu: &mut Cpu, _: &Instruction) -> Result<(), Fault> {
 
 /// A word of a frame on the stack.
 fn stacked(cpu: &mut Cpu, index: u64, bytes: u32) -> Result<u64, Fault> {
-    let offset = cpu.regs[RSP].wrapping_add(index * u64::from(bytes)) & cpu.stack_mask();
-    match bytes {
-        2 => cpu.read::<u16>(Seg::Ss, offset).map(u64::from),
-        4 => cpu.read::<u32>(Seg::Ss, offset).map(u64::from),
-        _ => cpu.read::<u64>(Seg::Ss, offset),
-    }
+    cpu.top(index.wrapping_mul(u64::from(bytes)), bytes)
 }
 
 impl Cpu {
@@ -91,10 +82,10 @@ impl Cpu {
     /// After a return to an outer privilege: data segments that it may not have are nulled.
     fn drop_inner_segments(&mut self) {
         for seg in [Seg::Es, Seg::Ds, Seg::Fs, Seg::Gs] {
-            let segment = self.segments[seg.index()];
+            let segment = *self.segment(seg);
             let conforming = segment.has(Segment::CODE | Segment::EXPAND_DOWN);
             if segment.has(Segment::PRESENT) && !conforming && segment.dpl() < self.cpl {
-                self.segments[seg.index()] = Segment::default();
+                *self.segment_mut(seg) = Segment::default();
             }
         }
     }
@@ -113,37 +104,32 @@ impl Cpu {
         self.check_target(&segment, rip)?;
         let cpl = selector as u8 & 3;
         let outer = cpl > self.cpl;
+        let size = u64::from(bytes);
+        let frame = words.wrapping_mul(size).wrapping_add(release);
         if !outer && !always_stack {
             self.mark_accessed_descriptor(at, descriptor)?;
-            let mask = self.stack_mask();
-            let pointer = self.regs[RSP].wrapping_add(words * u64::from(bytes)).wrapping_add(release);
-            self.regs[RSP] = (self.regs[RSP] & !mask) | (pointer & mask);
-            self.segments[Seg::Cs.index()] = segment;
+            self.drop(frame);
+            *self.segment_mut(Seg::Cs) = segment;
             self.rip = rip;
             self.update_mode();
             return Ok(());
         }
-        let base = self.regs[RSP];
-        self.regs[RSP] = base.wrapping_add(release);
-        let stack =
-            stacked(self, words, bytes).and_then(|pointer| Ok((pointer, stacked(self, words + 1, bytes)?)));
-        self.regs[RSP] = base;
-        let (pointer, stack_selector) = stack?;
-        let stack_selector = stack_selector as u16;
+        let pointer = self.top(frame, bytes)?;
+        let stack_selector = self.top(frame.wrapping_add(size), bytes)? as u16;
         let is_long = self.long_mode_active() && segment.has(Segment::LONG);
         let stack = if stack_selector & !3 == 0 && is_long && cpl < 3 && stack_selector as u8 & 3 == cpl {
-            Segment { selector: stack_selector, ..Segment::default() }
+            Segment::null(stack_selector)
         } else {
             self.stack_segment(stack_selector, cpl, Fault::gp)?
         };
         self.mark_accessed_descriptor(at, descriptor)?;
-        self.segments[Seg::Cs.index()] = segment;
-        self.segments[Seg::Ss.index()] = stack;
+        *self.segment_mut(Seg::Cs) = segment;
+        *self.segment_mut(Seg::Ss) = stack;
         self.rip = rip;
         self.set_cpl(cpl);
         let mask = self.stack_mask();
         let pointer = pointer.wrapping_add(release);
-        self.regs[RSP] = ((base & !mask) | (pointer & mask)) & self.address_mask;
+        self.regs[RSP] = ((self.regs[RSP] & !mask) | (pointer & mask)) & self.address_mask;
         if outer {
             self.drop_inner_segments();
             self.update_mode();
@@ -200,18 +186,6 @@ impl Cpu {
     }
 }
 
-fn iret16(cpu: &mut Cpu, _: &Instruction) -> Result<(), Fault> {
-    iret(cpu, 2)
-}
-
-fn iret32(cpu: &mut Cpu, _: &Instruction) -> Result<(), Fault> {
-    iret(cpu, 4)
-}
-
-fn iret64(cpu: &mut Cpu, _: &Instruction) -> Result<(), Fault> {
-    iret(cpu, 8)
-}
-
 fn far_return(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let bytes = match insn.code() {
         Code::Retfw | Code::Retfw_imm16 => 2,
@@ -232,11 +206,12 @@ fn far_pointer(cpu: &mut Cpu, insn: &Instruction) -> Result<(u16, u64, u32), Fau
         Jmp_ptr1632 | Call_ptr1632 => Ok((insn.far_branch_selector(), u64::from(insn.far_branch32()), 4)),
         which => {
             let (seg, offset) = cpu.effective_address(insn);
-            let (target, bytes) = match which {
-                Jmp_m1616 | Call_m1616 => (u64::from(cpu.read::<u16>(seg, offset)?), 2),
-                Jmp_m1632 | Call_m1632 => (u64::from(cpu.read::<u32>(seg, offset)?), 4),
-                _ => (cpu.read::<u64>(seg, offset)?, 8),
+            let bytes = match which {
+                Jmp_m1616 | Call_m1616 => 2,
+                Jmp_m1632 | Call_m1632 => 4,
+                _ => 8,
             };
+            let target = cpu.read_sized(seg, offset, bytes)?;
             let selector = cpu.read::<u16>(seg, offset.wrapping_add(u64::from(bytes)))?;
             Ok((selector, target, bytes))
         }
@@ -271,7 +246,7 @@ fn far_target(cpu: &mut Cpu, selector: u16, rip: u64) -> Result<Segment, Fault> 
 fn far_jump(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let (selector, rip, _) = far_pointer(cpu, insn)?;
     let segment = far_target(cpu, selector, rip)?;
-    cpu.segments[Seg::Cs.index()] = segment;
+    *cpu.segment_mut(Seg::Cs) = segment;
     cpu.rip = rip;
     cpu.update_mode();
     Ok(())
@@ -282,23 +257,15 @@ fn far_call(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let segment = far_target(cpu, selector, rip)?;
     let mask = cpu.stack_mask();
     let size = u64::from(bytes);
-    let old = cpu.segments[Seg::Cs.index()].selector;
+    let old = cpu.segment(Seg::Cs).selector;
     // Nothing is written before both places were looked at.
-    for place in [1, 2] {
-        let linear = cpu.linear(Seg::Ss, cpu.regs[RSP].wrapping_sub(size * place) & mask, size, true)?;
+    for place in [0, 1] {
+        let linear = cpu.linear(Seg::Ss, cpu.regs[RSP].wrapping_sub(size << place) & mask, size, true)?;
         cpu.probe(linear, bytes, true)?;
     }
-    for (place, value) in [(2, cpu.rip), (1, u64::from(old))] {
-        let offset = cpu.regs[RSP].wrapping_sub(size * place) & mask;
-        match bytes {
-            2 => cpu.write(Seg::Ss, offset, value as u16)?,
-            4 => cpu.write(Seg::Ss, offset, value as u32)?,
-            _ => cpu.write(Seg::Ss, offset, value)?,
-        }
-    }
-    let pointer = cpu.regs[RSP].wrapping_sub(size * 2);
-    cpu.regs[RSP] = (cpu.regs[RSP] & !mask) | (pointer & mask);
-    cpu.segments[Seg::Cs.index()] = segment;
+    cpu.push(u64::from(old), bytes)?;
+    cpu.push(cpu.rip, bytes)?;
+    *cpu.segment_mut(Seg::Cs) = segment;
     cpu.rip = rip;
     cpu.update_mode();
     Ok(())
@@ -307,8 +274,8 @@ fn far_call(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
 /// Flat code and stack segments with fixed attributes, as SYSENTER and SYSCALL load them.
 fn set_flat(cpu: &mut Cpu, code_selector: u16, stack_selector: u16, cpl: u8, long: bool) {
     let size = if long { Segment::LONG } else { Segment::BIG };
-    cpu.segments[Seg::Cs.index()] = Segment::flat(code_selector, 0xB, u16::from(cpl), size);
-    cpu.segments[Seg::Ss.index()] = Segment::flat(stack_selector, 0x3, u16::from(cpl), Segment::BIG);
+    *cpu.segment_mut(Seg::Cs) = Segment::flat(code_selector, 0xB, u16::from(cpl), size);
+    *cpu.segment_mut(Seg::Ss) = Segment::flat(stack_selector, 0x3, u16::from(cpl), Segment::BIG);
     cpu.set_cpl(cpl);
     cpu.update_checks();
 }
@@ -348,14 +315,6 @@ fn sysexit(cpu: &mut Cpu, long: bool) -> Result<(), Fault> {
     Ok(())
 }
 
-fn sysexit32(cpu: &mut Cpu, _: &Instruction) -> Result<(), Fault> {
-    sysexit(cpu, false)
-}
-
-fn sysexit64(cpu: &mut Cpu, _: &Instruction) -> Result<(), Fault> {
-    sysexit(cpu, true)
-}
-
 /// SYSCALL exists in 64-bit mode only, as CPUs that also have SYSENTER elsewhere do it.
 fn syscall(cpu: &mut Cpu, _: &Instruction) -> Result<(), Fault> {
     if cpu.efer & efer::SCE == 0 || !cpu.mode.is_long() {
@@ -387,12 +346,4 @@ fn sysret(cpu: &mut Cpu, long: bool) -> Result<(), Fault> {
     set_flat(cpu, code, stack, 3, long);
     cpu.rip = if long { rip } else { rip & u64::from(u32::MAX) };
     Ok(())
-}
-
-fn sysret32(cpu: &mut Cpu, _: &Instruction) -> Result<(), Fault> {
-    sysret(cpu, false)
-}
-
-fn sysret64(cpu: &mut Cpu, _: &Instruction) -> Result<(), Fault> {
-    sysret(cpu, true)
 }

@@ -40,7 +40,7 @@ impl Cpu {
     #[inline(always)]
     pub(super) fn note_instruction(&mut self, insn: &Instruction) {
         self.fpu.pointers.ip = self.rip.wrapping_sub(insn.len() as u64);
-        self.fpu.pointers.cs = self.segments[Seg::Cs.index()].selector;
+        self.fpu.pointers.cs = self.segment(Seg::Cs).selector;
     }
 
     /// Notes where instruction and operand are.
@@ -48,7 +48,7 @@ impl Cpu {
     pub(super) fn note_operand(&mut self, insn: &Instruction, seg: Seg, offset: u64) {
         self.note_instruction(insn);
         self.fpu.pointers.dp = offset;
-        self.fpu.pointers.ds = self.segments[seg.index()].selector;
+        self.fpu.pointers.ds = self.segment(seg).selector;
     }
 
     /// If the instruction has raised an exception that is not masked: notes its opcode, too.

@@ -47,9 +47,14 @@ impl Layout {
         }
     }
 
+    /// Bytes of the seven fields, which the registers come after.
+    fn fields(self) -> usize {
+        if self == Self::Short { 14 } else { 28 }
+    }
+
     /// Bytes of the image.
     fn bytes(self, with_registers: bool) -> usize {
-        7 * self.field() + if with_registers { 80 } else { 0 }
+        self.fields().wrapping_add(if with_registers { 80 } else { 0 })
     }
 }
 
@@ -115,7 +120,9 @@ fn store(cpu: &mut Cpu, insn: &Instruction, layout: Layout, with_registers: bool
         place.copy_from_slice(field.to_le_bytes().get(..size).unwrap_or_default());
     }
     if with_registers {
-        for (place, i) in image.get_mut(7 * size..bytes).unwrap_or_default().chunks_exact_mut(10).zip(0..) {
+        for (place, i) in
+            image.get_mut(layout.fields()..bytes).unwrap_or_default().chunks_exact_mut(10).zip(0..)
+        {
             place.copy_from_slice(fpu.st(i).bits().to_le_bytes().get(..10).unwrap_or_default());
         }
     }
@@ -139,7 +146,7 @@ fn load(cpu: &mut Cpu, insn: &Instruction, layout: Layout, with_registers: bool)
     cpu.load_bytes(linear, image.get_mut(..bytes).unwrap_or_default())?;
     let size = layout.field();
     let field = |n: usize| {
-        let bytes = image.get(n * size..(n + 1) * size).unwrap_or_default();
+        let bytes = image.chunks_exact(size).nth(n).unwrap_or_default();
         bytes.iter().rev().fold(0u32, |value, byte| value << 8 | u32::from(*byte))
     };
     let fpu = &mut cpu.fpu;
@@ -154,7 +161,7 @@ fn load(cpu: &mut Cpu, insn: &Instruction, layout: Layout, with_registers: bool)
         ds: field(6) as u16,
     };
     if with_registers {
-        for (place, i) in image.get(7 * size..bytes).unwrap_or_default().chunks_exact(10).zip(0..) {
+        for (place, i) in image.get(layout.fields()..bytes).unwrap_or_default().chunks_exact(10).zip(0..) {
             let bits = place.iter().rev().fold(0u128, |value, byte| value << 8 | u128::from(*byte));
             fpu.load_st(i, F80::from_bits(bits));
         }

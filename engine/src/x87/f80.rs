@@ -103,7 +103,7 @@ impl F80 {
             return (self.exponent(), self.significand);
         }
         let shift = self.significand.leading_zeros();
-        (1 - shift as i32, self.significand.wrapping_shl(shift))
+        (1_i32.wrapping_sub(shift as i32), self.significand.wrapping_shl(shift))
     }
 
     /// With the opposite sign.

@@ -69,15 +69,30 @@ impl Fpu {
         *self = Self { registers, control: 0x37F, filled: 0, ..Self::default() };
     }
 
+    /// The number of `ST(i)`.
     #[inline(always)]
     fn number(&self, i: u8) -> usize {
         usize::from(self.top.wrapping_add(i) & 7)
     }
 
+    /// A register by its own number, whose low three bits count.
+    #[inline(always)]
+    #[allow(clippy::indexing_slicing, reason = "three bits make no more than eight numbers")]
+    fn register(&self, number: usize) -> &F80 {
+        &self.registers[number & 7]
+    }
+
+    /// As [`Fpu::register`], to be changed.
+    #[inline(always)]
+    #[allow(clippy::indexing_slicing, reason = "three bits make no more than eight numbers")]
+    fn register_mut(&mut self, number: usize) -> &mut F80 {
+        &mut self.registers[number & 7]
+    }
+
     /// `ST(i)`, whether it is empty or not.
     #[inline(always)]
     pub(crate) fn st(&self, i: u8) -> F80 {
-        self.registers[self.number(i) & 7]
+        *self.register(self.number(i))
     }
 
     /// Whether `ST(i)` is empty.
@@ -90,7 +105,7 @@ impl Fpu {
     #[inline(always)]
     pub(crate) fn set_st(&mut self, i: u8, value: F80) {
         let number = self.number(i);
-        self.registers[number & 7] = value;
+        *self.register_mut(number) = value;
         self.filled |= 1 << number;
     }
 
@@ -203,7 +218,7 @@ impl Fpu {
     /// The tag word: valid, zero, special or empty for each register (SDM vol. 1, 8.1.7).
     pub(crate) fn tag_word(&self) -> u16 {
         let tag = |n: usize| {
-            let register = self.registers[n & 7];
+            let register = self.register(n);
             match self.filled >> n & 1 {
                 0 => 3,
                 _ if register.is_normal() => 0,
@@ -211,17 +226,17 @@ impl Fpu {
                 _ => 2,
             }
         };
-        (0..8).fold(0, |word, n| word | tag(n) << (2 * n))
+        (0..8).fold(0, |word, n| word | tag(n) << (n << 1))
     }
 
     /// Sets the tag word; only empty or not is kept.
     pub(crate) fn set_tag_word(&mut self, word: u16) {
-        self.filled = (0..8).fold(0, |filled, n| filled | u8::from(word >> (2 * n) & 3 != 3) << n);
+        self.filled = (0..8).fold(0, |filled, n| filled | u8::from(word >> (n << 1) & 3 != 3) << n);
     }
 
     /// Sets `ST(i)` without making it valid.
     pub(crate) fn load_st(&mut self, i: u8, value: F80) {
-        self.registers[self.number(i) & 7] = value;
+        *self.register_mut(self.number(i)) = value;
     }
 
     /// What every MMX instruction but EMMS does: TOP = 0, all tags valid (SDM vol. 1, 9.6.2).
@@ -241,12 +256,12 @@ impl Fpu {
     /// An MMX register: the significand of the register of the same number.
     #[inline]
     pub fn mmx(&self, number: usize) -> u64 {
-        self.registers[number & 7].significand
+        self.register(number).significand
     }
 
     /// Writes an MMX register; sign and exponent become ones (SDM vol. 1, 9.6.2).
     #[inline]
     pub fn set_mmx(&mut self, number: usize, value: u64) {
-        self.registers[number & 7] = F80 { significand: value, sign_exponent: 0xFFFF };
+        *self.register_mut(number) = F80 { significand: value, sign_exponent: 0xFFFF };
     }
 }

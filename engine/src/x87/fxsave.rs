@@ -27,6 +27,11 @@ pub(super) fn handler(code: Code) -> Option<Handler> {
     })
 }
 
+/// Where place `i` of 16 bytes lies, counted from `first`.
+fn place(first: usize, i: usize) -> usize {
+    first.wrapping_add(i << 4)
+}
+
 fn number(image: &[u8; 512], at: usize, bytes: usize) -> u128 {
     let bytes = image.get(at..at.wrapping_add(bytes)).unwrap_or_default();
     bytes.iter().rev().fold(0, |value, byte| value << 8 | u128::from(*byte))
@@ -60,10 +65,10 @@ impl Cpu {
         put(&mut image, 24, 4, self.mxcsr.into());
         put(&mut image, 28, 4, MXCSR_MASK.into());
         for i in 0..8 {
-            put(&mut image, REGISTERS + 16 * usize::from(i), 10, fpu.st(i).bits());
+            put(&mut image, place(REGISTERS, usize::from(i)), 10, fpu.st(i).bits());
         }
         for (register, i) in self.xmm.iter().zip(0..) {
-            put(&mut image, XMM + 16 * i, 16, *register);
+            put(&mut image, place(XMM, i), 16, *register);
         }
         image
     }
@@ -84,11 +89,11 @@ impl Cpu {
             ds: selector(20),
         };
         for i in 0..8 {
-            fpu.load_st(i, F80::from_bits(number(image, REGISTERS + 16 * usize::from(i), 10)));
+            fpu.load_st(i, F80::from_bits(number(image, place(REGISTERS, usize::from(i)), 10)));
         }
         self.mxcsr = number(image, 24, 4) as u32 & MXCSR_MASK;
         for (register, i) in self.xmm.iter_mut().zip(0..).take(xmm) {
-            *register = number(image, XMM + 16 * i, 16);
+            *register = number(image, place(XMM, i), 16);
         }
     }
 
@@ -118,7 +123,7 @@ impl Cpu {
 fn save(cpu: &mut Cpu, insn: &Instruction, wide: bool) -> Result<(), Fault> {
     let linear = cpu.fx_operand(insn, true)?;
     let image = cpu.fx_state(wide);
-    let end = if cpu.cr4 & cr4::OSFXSR == 0 { XMM } else { XMM + 16 * cpu.xmm_count() };
+    let end = if cpu.cr4 & cr4::OSFXSR == 0 { XMM } else { place(XMM, cpu.xmm_count()) };
     cpu.store_bytes(linear, image.get(..end.min(WRITTEN)).unwrap_or_default())
 }
 

@@ -8,6 +8,7 @@ use super::arithmetic::{
 };
 use super::env::{DENORMAL, Env, OVERFLOW, Rounding, UNDERFLOW};
 use super::f80::F80;
+use crate::operand::bits_of;
 use crate::{Cpu, Fault, Handler, Value, flag};
 
 pub(super) fn handler(code: Code) -> Option<Handler> {
@@ -218,7 +219,7 @@ fn store_integer<T: Value, const POP: bool>(
     let mut env = Env::extended(cpu.fpu.control());
     let empty = cpu.fpu.is_empty(0);
     let value = if empty { F80::INDEFINITE } else { cpu.fpu.st(0) };
-    let bits = T::BYTES as u32 * 8;
+    let bits = bits_of(T::BYTES as u32);
     let value = if truncate {
         truncated(value, bits, &mut env)
     } else {

@@ -7,7 +7,7 @@ use super::fast::{self, Add, Div, Mul, Operation, Sub};
 use super::format::{Double, Format, Single};
 use super::lanewise::{packed, scalar, set_scalar};
 use super::soft;
-use crate::simd::lanes::Lanes;
+use crate::simd::lanes::{Lanes, lane};
 use crate::simd::operands::destination;
 use crate::{Cpu, Fault, Handler};
 
@@ -177,7 +177,7 @@ fn dot_single(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let mut env = Env::new(cpu.mxcsr);
     let products: [u64; 4] = std::array::from_fn(|i| {
         let chosen = immediate >> (4 + i) & 1 != 0;
-        if chosen { soft::mul::<Single>(a[i].into(), b[i].into(), &mut env) } else { 0 }
+        if chosen { soft::mul::<Single>(lane(&a, i).into(), lane(&b, i).into(), &mut env) } else { 0 }
     });
     env.commit(cpu)?;
     let mut env = Env::new(cpu.mxcsr);
@@ -202,7 +202,7 @@ fn dot_double(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
     let mut env = Env::new(cpu.mxcsr);
     let products: [u64; 2] = std::array::from_fn(|i| {
         let chosen = immediate >> (4 + i) & 1 != 0;
-        if chosen { soft::mul::<Double>(a[i], b[i], &mut env) } else { 0 }
+        if chosen { soft::mul::<Double>(lane(&a, i), lane(&b, i), &mut env) } else { 0 }
     });
     env.commit(cpu)?;
     let mut env = Env::new(cpu.mxcsr);

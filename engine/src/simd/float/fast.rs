@@ -7,6 +7,7 @@
 use super::env::{Env, PRECISION, is_plain};
 use super::format::{Double, Format, Single};
 use super::soft;
+use crate::simd::lanes::{lane, zip};
 use crate::{Cpu, Fault};
 
 /// An operation on two operands.
@@ -223,20 +224,19 @@ fn slowly<O: Operation, F: Format>(cpu: &mut Cpu, a: u64, b: u64) -> Result<u64,
 #[inline(always)]
 pub(crate) fn doubles<O: Operation>(cpu: &mut Cpu, a: [u64; 2], b: [u64; 2]) -> Result<[u64; 2], Fault> {
     if is_plain(cpu.mxcsr) {
-        let r: [u64; 2] =
-            std::array::from_fn(|i| O::double(f64::from_bits(a[i]), f64::from_bits(b[i])).to_bits());
-        let exact = |i: usize| {
-            !O::is_inexact_double(f64::from_bits(a[i]), f64::from_bits(b[i]), f64::from_bits(r[i]))
-        };
-        if (0..2).all(|i| is_ordinary::<O, Double>(a[i], b[i], r[i])) {
-            if cpu.mxcsr & PRECISION == 0 && !(0..2).all(exact) {
+        let r = zip(a, b, |a, b| O::double(f64::from_bits(a), f64::from_bits(b)).to_bits());
+        let ([a0, a1], [b0, b1], [r0, r1]) = (a, b, r);
+        if is_ordinary::<O, Double>(a0, b0, r0) && is_ordinary::<O, Double>(a1, b1, r1) {
+            let inexact =
+                |a, b, r| O::is_inexact_double(f64::from_bits(a), f64::from_bits(b), f64::from_bits(r));
+            if cpu.mxcsr & PRECISION == 0 && (inexact(a0, b0, r0) || inexact(a1, b1, r1)) {
                 cpu.mxcsr |= PRECISION;
             }
             return Ok(r);
         }
     }
     let mut env = Env::new(cpu.mxcsr);
-    let result = std::array::from_fn(|i| O::soft::<Double>(a[i], b[i], &mut env));
+    let result = zip(a, b, |a, b| O::soft::<Double>(a, b, &mut env));
     env.commit(cpu)?;
     Ok(result)
 }
@@ -245,12 +245,13 @@ pub(crate) fn doubles<O: Operation>(cpu: &mut Cpu, a: [u64; 2], b: [u64; 2]) -> 
 #[inline(always)]
 pub(crate) fn singles<O: Operation>(cpu: &mut Cpu, a: [u32; 4], b: [u32; 4]) -> Result<[u32; 4], Fault> {
     if is_plain(cpu.mxcsr) {
-        let r: [u32; 4] =
-            std::array::from_fn(|i| O::single(f32::from_bits(a[i]), f32::from_bits(b[i])).to_bits());
+        let r = zip(a, b, |a, b| O::single(f32::from_bits(a), f32::from_bits(b)).to_bits());
         let exact = |i: usize| {
-            !O::is_inexact_single(f32::from_bits(a[i]), f32::from_bits(b[i]), f32::from_bits(r[i]))
+            let number = |lanes: &[u32; 4]| f32::from_bits(lane(lanes, i));
+            !O::is_inexact_single(number(&a), number(&b), number(&r))
         };
-        if (0..4).all(|i| is_ordinary::<O, Single>(a[i].into(), b[i].into(), r[i].into())) {
+        let wide = |lanes: &[u32; 4], i| u64::from(lane(lanes, i));
+        if (0..4).all(|i| is_ordinary::<O, Single>(wide(&a, i), wide(&b, i), wide(&r, i))) {
             if cpu.mxcsr & PRECISION == 0 && !(0..4).all(exact) {
                 cpu.mxcsr |= PRECISION;
             }
@@ -258,7 +259,7 @@ pub(crate) fn singles<O: Operation>(cpu: &mut Cpu, a: [u32; 4], b: [u32; 4]) -> 
         }
     }
     let mut env = Env::new(cpu.mxcsr);
-    let result = std::array::from_fn(|i| O::soft::<Single>(a[i].into(), b[i].into(), &mut env) as u32);
+    let result = zip(a, b, |a, b| O::soft::<Single>(a.into(), b.into(), &mut env) as u32);
     env.commit(cpu)?;
     Ok(result)
 }

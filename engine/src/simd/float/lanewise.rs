@@ -6,7 +6,7 @@ use iced_x86::Instruction;
 
 use super::env::Env;
 use super::format::Format;
-use crate::simd::lanes::{Lanes, V};
+use crate::simd::lanes::{Lanes, V, lane};
 use crate::simd::operands::destination;
 use crate::{Cpu, Fault};
 
@@ -45,7 +45,8 @@ pub(super) fn packed<F: Format>(
     let to = destination(insn);
     let old = unpack::<F>(cpu.get_xmm(to));
     let mut env = Env::new(cpu.mxcsr);
-    let result: [u64; 4] = from_fn(|i| if i < count::<F>() { f(old[i], source[i], &mut env) } else { 0 });
+    let result: [u64; 4] =
+        from_fn(|i| if i < count::<F>() { f(lane(&old, i), lane(&source, i), &mut env) } else { 0 });
     env.commit(cpu)?;
     cpu.set_xmm(to, pack::<F>(result));
     Ok(())

@@ -1,5 +1,11 @@
 //! Arithmetic in double extended precision, exactly.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    reason = "exponents of registers have 15 bits, so that no sum of them overflows; products have twice the bits of \
+              what is multiplied; differences are those of what was compared before; and only constants divide"
+)]
+
 mod basic;
 mod bcd;
 mod compare;

@@ -1,5 +1,11 @@
 //! Transcendental instructions (SDM vol. 1, 8.3.7 to 8.3.10): computed to more than 110 bits and rounded.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    reason = "exponents are sums of a few of 15 bits; mantissas are those of numbers in known intervals; only constants \
+              divide"
+)]
+
 mod arctangent;
 mod exponential;
 mod trigonometry;

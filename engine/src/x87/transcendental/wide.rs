@@ -81,6 +81,7 @@ pub(super) fn series(coefficients: &[u128], z: u128, alternating: bool) -> u128 
 }
 
 /// 1 / (2k + 1).
+#[allow(clippy::indexing_slicing, reason = "it is the compiler that computes and checks it")]
 pub(super) const fn odd_reciprocals<const N: usize>() -> [u128; N] {
     let mut table = [0; N];
     let mut k = 0;
@@ -92,6 +93,7 @@ pub(super) const fn odd_reciprocals<const N: usize>() -> [u128; N] {
 }
 
 /// 1 / (`step` * k + `first`)!
+#[allow(clippy::indexing_slicing, reason = "it is the compiler that computes and checks it")]
 pub(super) const fn factorial_reciprocals<const N: usize>(step: u128, first: u128) -> [u128; N] {
     let mut table = [0; N];
     let (mut k, mut value, mut factor) = (0, ONE, 1);
