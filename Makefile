@@ -44,7 +44,7 @@ build: artifacts
 
 # The snapshot that sandboxes start from; otherwise the first start makes it.
 prepared: build
-	$(say) 'snapshot: booting and warming up (the first time one to three minutes)'
+	$(say) 'snapshot: booting and warming up (the first time some ten seconds)'
 	@$(bin)/wasm-sandbox prepare
 
 run: prepared
@@ -59,12 +59,12 @@ test: prepared
 	@$(CARGO) clippy --release --workspace --all-targets -- --deny warnings
 	$(say) 'tests: compiling and running'
 	@$(CARGO) test --release --workspace
-	$(say) 'tests: through the program, with the CPU engine wx86'
-	@$(bin)/wasm-sandbox --engine wx86 prepare
-	@WASM_SANDBOX_TEST_ENGINE=wx86 $(CARGO) test --release --package wasm-sandbox-cli
+	$(say) 'tests: through the program, with the CPU engine v86'
+	@$(bin)/wasm-sandbox --engine v86 prepare
+	@WASM_SANDBOX_TEST_ENGINE=v86 $(CARGO) test --release --package wasm-sandbox-cli
 	$(say) 'tests: through the program, with a 64-bit guest'
-	@$(bin)/wasm-sandbox --engine wx86 --arch x86_64 prepare
-	@WASM_SANDBOX_TEST_ENGINE=wx86 WASM_SANDBOX_TEST_ARCH=x86_64 $(CARGO) test --release --package wasm-sandbox-cli \
+	@$(bin)/wasm-sandbox --arch x86_64 prepare
+	@WASM_SANDBOX_TEST_ARCH=x86_64 $(CARGO) test --release --package wasm-sandbox-cli \
 		--test shell --test files --test exec --test processes --test sessions --test run_code --test snapshots \
 		--test forks --test saved --test crashes --test limits_and_kills --test instructions
 	$(say) 'clients: Python, TypeScript, Model Context Protocol'

@@ -43,7 +43,7 @@ struct Arguments {
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
     /// Measure it with this CPU engine
-    #[arg(long, value_name = "ENGINE", default_value = "v86")]
+    #[arg(long, value_name = "ENGINE", default_value = "wx86")]
     engine: String,
     /// Measure it with a guest of this architecture; the references are always i686
     #[arg(long, value_name = "ARCH", default_value = "i686")]

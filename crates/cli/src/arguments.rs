@@ -60,7 +60,7 @@ pub struct MachineArguments {
     pub process_limit: Option<u64>,
 
     /// What emulates the guest's processor
-    #[arg(long, value_name = "ENGINE", default_value_t = EngineKind::V86, global = true,
+    #[arg(long, value_name = "ENGINE", default_value_t = EngineKind::default(), global = true,
         value_parser = PossibleValuesParser::new(EngineKind::ALL.map(EngineKind::name))
             .try_map(|name| EngineKind::from_name(&name).ok_or("there is no such engine")))]
     pub engine: EngineKind,

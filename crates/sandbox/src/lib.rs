@@ -14,7 +14,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let artifacts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/artifacts");
-//! let config = SandboxConfig::open(&artifacts, EngineKind::V86, Arch::I686)?;
+//! let config = SandboxConfig::open(&artifacts, EngineKind::default(), Arch::default())?;
 //! let sandbox = Sandbox::start(config.clone())?;
 //!
 //! let result = sandbox.call(Shell { time_limit_ms: Some(60_000), ..Shell::new("echo hi; exit 3") })?;
@@ -44,7 +44,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let artifacts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/artifacts");
-//! # let sandbox = Sandbox::start(SandboxConfig::open(&artifacts, EngineKind::V86, Arch::I686)?)?;
+//! # let sandbox = Sandbox::start(SandboxConfig::open(&artifacts, EngineKind::default(), Arch::default())?)?;
 //! let (sender, events) = channel();
 //! let command = Shell { stream: true, time_limit_ms: Some(60_000), ..Shell::new("echo one; echo two") };
 //! let response = sandbox.request_with_events("my id", command, move |event| {

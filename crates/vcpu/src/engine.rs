@@ -6,11 +6,12 @@ use std::time::Duration;
 use crate::{Bus, EngineSnapshot, VcpuError};
 
 /// The CPU engines there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum EngineKind {
     /// The core of the v86 project: i686, translated to WebAssembly while it runs.
     V86,
     /// This project's own (`engine/`): i686 and x86-64, interpreted.
+    #[default]
     Wx86,
 }
 
