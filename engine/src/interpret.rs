@@ -1945,10 +1945,10 @@ impl Cpu {
                         return Ok(u);
                     }
                 }
-                // The first of two instructions has not been executed yet.
-                Err(_) if is_second => {}
                 // SAFETY: as the caller promises.
-                Err(fault) => return Err(unsafe { self.failed(u, fault) }),
+                Err(fault) if uop.op.instructions() == 1 => return Err(unsafe { self.failed(u, fault) }),
+                // The first of several may succeed, or fail at another address: that of the first of several pushes.
+                Err(_) => {}
             }
         }
         // SAFETY: as the caller promises.
