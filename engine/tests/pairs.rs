@@ -238,7 +238,7 @@ impl Drop for Report<'_> {
 
 fn check(kind: Kind, first_seed: u64) {
     let full = std::env::var_os("WASM_SANDBOX_FULL_TESTS").is_some();
-    let count = if full { 2_000_000 } else { 15_000 };
+    let count = if full { 300_000 } else { 40_000 };
     let mut machines = [false, true].map(|stepping| machine(kind, stepping));
     let tables = machines[0].cpu.ram()[ROOT as usize..][..0x1_0000].to_vec();
     let long = kind == Kind::Long;

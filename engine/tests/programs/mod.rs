@@ -230,7 +230,12 @@ impl Program {
     fn simple(&mut self) {
         let (a, b) = (self.register(), self.register());
         match self.random.below(10) {
-            0 | 1 => self.load(a),
+            0 => self.load(a),
+            1 => {
+                let displacement = self.displacement();
+                self.load(a);
+                self.modrm(0, false, &[0x8B], b, Rm::Memory(a, displacement));
+            }
             2 | 3 => self.store(),
             4 => self.copy(),
             5 => {
