@@ -4,7 +4,7 @@ mod machine;
 mod programs;
 
 use machine::*;
-use programs::{BANK, Program, Random};
+use programs::{BANK, Program};
 use wasm_sandbox_engine::{Cpu, Seg, Segment, Stop};
 
 /// Frames of data, filled anew for each program.
@@ -19,6 +19,32 @@ const COMPARED: [(u64, u64); 4] =
     [(ROOT, 0x1_0000), (CODE_FRAMES, 0x2000), (STACK0 - 0x1000, 0x1000), (FRAMES, FRAME_COUNT * 0x1000)];
 /// Instructions after which a program has been executed long enough.
 const ENOUGH: u64 = 150;
+/// Random numbers (SplitMix64).
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, end: u64) -> u64 {
+        (self.next() >> 32) * end >> 32
+    }
+
+    /// True in so many of 100 cases.
+    pub fn percent(&mut self, cases: u64) -> bool {
+        self.below(100) < cases
+    }
+
+    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len() as u64) as usize]
+    }
+}
+
 /// Linear pages whose meaning changes; those of code have their own frames.
 fn pages(long: bool) -> Vec<u64> {
     let mut pages = vec![0, CODE + 0x1000, if long { !0xFFF } else { 0xFFFF_F000 }];
@@ -143,7 +169,10 @@ impl Start {
     /// Brings a machine into this state, in ring 3.
     fn set(&self, machine: &mut Machine, rip: u64) {
         for (at, bytes) in &self.ram {
-            machine.write(*at, bytes);
+            // Decoded code that has not changed may be used again.
+            if machine.cpu.ram()[*at as usize..][..bytes.len()] != bytes[..] {
+                machine.write(*at, bytes);
+            }
         }
         let size = if machine.kind == Kind::Long { Segment::LONG } else { Segment::BIG };
         let cpu = &mut machine.cpu;
@@ -238,7 +267,7 @@ impl Drop for Report<'_> {
 
 fn check(kind: Kind, first_seed: u64) {
     let full = std::env::var_os("WASM_SANDBOX_FULL_TESTS").is_some();
-    let count = if full { 300_000 } else { 40_000 };
+    let count = if full { 3_000_000 } else { 60_000 };
     let mut machines = [false, true].map(|stepping| machine(kind, stepping));
     let tables = machines[0].cpu.ram()[ROOT as usize..][..0x1_0000].to_vec();
     let long = kind == Kind::Long;

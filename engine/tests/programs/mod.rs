@@ -1,5 +1,6 @@
 //! Random short programs of the instructions that are joined.
 
+use crate::Random;
 use crate::machine::CODE;
 
 /// Distance between pages with the same entry in the TLB.
@@ -10,32 +11,6 @@ const AND: u8 = 4;
 const SUB: u8 = 5;
 const CMP: u8 = 7;
 const ESP: u8 = 4;
-
-/// Random numbers (SplitMix64).
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    pub fn below(&mut self, end: u64) -> u64 {
-        (self.next() >> 32) * end >> 32
-    }
-
-    /// True in so many of 100 cases.
-    pub fn percent(&mut self, cases: u64) -> bool {
-        self.below(100) < cases
-    }
-
-    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len() as u64) as usize]
-    }
-}
 
 /// A program in the making.
 pub struct Program {
@@ -229,7 +204,7 @@ impl Program {
     /// Moves and arithmetic, any two of which may be joined.
     fn simple(&mut self) {
         let (a, b) = (self.register(), self.register());
-        match self.random.below(10) {
+        match self.random.below(12) {
             0 => self.load(a),
             1 => {
                 let displacement = self.displacement();
@@ -238,15 +213,15 @@ impl Program {
             }
             2 | 3 => self.store(),
             4 => self.copy(),
-            5 => {
+            5..=7 => {
                 let opcode = self.random.pick(&[0x01, 0x03, 0x09, 0x21, 0x23, 0x31]);
                 self.modrm(0, false, &[opcode], a, Rm::Register(b));
             }
-            6 | 7 => {
+            8 | 9 => {
                 let operation = self.random.pick(&[ADD, ADD, AND, SUB]);
                 self.arithmetic(operation, Rm::Register(a), 32);
             }
-            8 => {
+            10 => {
                 let of = self.memory();
                 self.modrm(0, self.long && a & 3 == 0, &[0x8D], b, of);
             }
@@ -321,9 +296,9 @@ impl Program {
                 &EQUAL[..]
             }
             2 => {
-                self.modrm(0, false, &[0xF6], 0, Rm::Register(other));
-                let mask = self.random.next() as u8;
-                self.code.push(mask);
+                self.modrm(prefix, wide, &[0xF6 | full], 0, register);
+                let mask = self.immediate().to_le_bytes();
+                self.code.extend(&mask[..[1, 2, 4][usize::from(size.min(32) / 16)]]);
                 &SIGNED
             }
             3 => {
@@ -351,7 +326,7 @@ impl Program {
                 &EQUAL
             }
             _ => {
-                let rm = self.random.pick(&[register, memory]);
+                let rm = self.random.pick(&[Rm::Register(other), memory]);
                 self.modrm(0, false, &[0xF6], 0, rm);
                 let mask = self.random.next() as u8;
                 self.code.push(mask);
