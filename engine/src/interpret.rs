@@ -1373,7 +1373,11 @@ impl Cpu {
                             Op::RolIRolI => pair!(RolI, RolI),
                             Op::LoadChain => {
                                 let value = load_at!(u32, uop.b, uop.disp, First);
-                                let linear = u64::from(value.wrapping_add(uop.imm as u32));
+                                let linear = if LONG {
+                                    u64::from(value).wrapping_add(imm!() as u64)
+                                } else {
+                                    u64::from(value.wrapping_add(uop.imm as u32))
+                                };
                                 let other = load!(u32, linear, Chained);
                                 put!(u32, uop.a, value);
                                 put!(u32, uop.base, other)
@@ -1926,7 +1930,7 @@ impl Cpu {
             Place::Chained => {
                 let pointer = address(uop.b, uop.disp);
                 let value: u32 = self.load(pointer).unwrap_or(0);
-                u64::from(value.wrapping_add(uop.imm as u32))
+                u64::from(value).wrapping_add(i64::from(uop.imm) as u64)
             }
             Place::Never => 0,
         } & self.address_mask;
@@ -1945,10 +1949,10 @@ impl Cpu {
                         return Ok(u);
                     }
                 }
-                // The first of two instructions has not been executed yet.
-                Err(_) if is_second => {}
                 // SAFETY: as the caller promises.
-                Err(fault) => return Err(unsafe { self.failed(u, fault) }),
+                Err(fault) if uop.op.instructions() == 1 => return Err(unsafe { self.failed(u, fault) }),
+                // The first of several may succeed, or fail at another address: that of the first of several pushes.
+                Err(_) => {}
             }
         }
         // SAFETY: as the caller promises.
