@@ -1039,13 +1039,15 @@ impl Cpu {
                                 let product = u64::from(get!(u32, uop.a)) * u64::from(get!(u32, RAX));
                                 put!(u32, RAX, product as u32);
                                 put!(u32, RDX, (product >> 32) as u32);
-                                cpu.flags_rotate(if product >> 32 != 0 { CARRY_AND_OVERFLOW } else { 0 });
+                                let bits = if product >> 32 != 0 { CARRY_AND_OVERFLOW } else { 0 };
+                                cpu.flags_result((product as u32).sign(), bits);
                             }
                             Op::MulR64 => {
                                 let product = u128::from(get!(u64, uop.a)) * u128::from(get!(u64, RAX));
                                 put!(u64, RAX, product as u64);
                                 put!(u64, RDX, (product >> 64) as u64);
-                                cpu.flags_rotate(if product >> 64 != 0 { CARRY_AND_OVERFLOW } else { 0 });
+                                let bits = if product >> 64 != 0 { CARRY_AND_OVERFLOW } else { 0 };
+                                cpu.flags_result((product as u64).sign(), bits);
                             }
                             Op::Cwde => put!(u32, RAX, get!(u16, RAX).sign() as u32),
                             Op::Cdqe => put!(u64, RAX, get!(u32, RAX).sign() as u64),
@@ -1934,7 +1936,7 @@ impl Cpu {
             }
             Place::Never => 0,
         } & self.address_mask;
-        let is_second = matches!(place, Place::Second | Place::Chained | Place::TopAfter | Place::PushAfter);
+        let is_second = matches!(place, Place::Second | Place::Chained | Place::TopAfter);
         let in_page = (linear & PAGE_MASK) + u64::from(bytes) <= PAGE;
         let ordinary = in_page && place != Place::Never && !self.memory.is_checked();
         if ordinary && (!self.mode.is_long() || is_canonical(linear)) {
@@ -1947,6 +1949,11 @@ impl Cpu {
                     let apart = !is_second || Tlb::are_apart(address(uop.b, uop.disp), linear);
                     if apart && linear & !PAGE_MASK == if write { entry.write } else { entry.read } {
                         return Ok(u);
+                    }
+                    if is_second || place == Place::PushAfter {
+                        // The page is dirty already: the second instruction must follow.
+                        // SAFETY: as the caller promises.
+                        return Err(unsafe { self.execute_both_generally(u) });
                     }
                 }
                 // SAFETY: as the caller promises.
@@ -1965,11 +1972,7 @@ impl Cpu {
         // SAFETY: the caller is executing it; what follows it was decoded with it.
         unsafe {
             let start = self.regs[PAGE_REGISTER].wrapping_add(u64::from((*u).offset)) & self.address_mask;
-            let executed = self.decode_one(start).and_then(|insn| {
-                self.rip = start.wrapping_add(insn.len() as u64) & self.address_mask;
-                general::handler(insn.code()).unwrap_or(general::undefined)(self, &insn)
-            });
-            if let Err(fault) = executed {
+            if let Err(fault) = self.execute_at(start) {
                 return Err(self.failed(u, fault));
             }
             let next = u.add(1);
@@ -1984,6 +1987,29 @@ impl Cpu {
             }
             Ok(next)
         }
+    }
+
+    /// Executes both instructions of `u` as if they had no micro-operation.
+    unsafe fn execute_both_generally(&mut self, u: *const Uop) -> Left {
+        // SAFETY: as the caller promises.
+        let first = unsafe { self.execute_generally(u) };
+        if let Err(left @ Left::Failed(_)) = first {
+            return left;
+        }
+        let start = self.rip;
+        if let Err(fault) = self.execute_at(start) {
+            self.rip = start;
+            return Left::Failed(fault);
+        }
+        self.budget -= 1;
+        Left::Check
+    }
+
+    /// Executes one instruction by its handler.
+    fn execute_at(&mut self, start: u64) -> Result<(), Fault> {
+        let insn = self.decode_one(start)?;
+        self.rip = start.wrapping_add(insn.len() as u64) & self.address_mask;
+        general::handler(insn.code()).unwrap_or(general::undefined)(self, &insn)
     }
 
     /// One of the eight basic operations on sign-extended operands: sets the flags, returns the sign-extended

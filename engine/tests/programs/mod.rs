@@ -14,7 +14,7 @@ const ESP: u8 = 4;
 
 /// A program in the making.
 pub struct Program {
-    pub random: Random,
+    pub(crate) random: Random,
     long: bool,
     /// Where it starts.
     pub start: u64,
