@@ -15,16 +15,19 @@
 //! not asked for; the C library and the locales are those of the moment the shell was started. Shells that wait are
 //! visible to `ps` and count against the limit on processes.
 //!
-//! Where it is possible, only one shell goes through its start: the [`zygote`], of which the others are copies. They are
-//! made in quiet moments too, and if there are none, when a request comes.
+//! Where it is possible, only two shells go through their start: one that shows which pages shells use, the
+//! [`working_set`], and the [`zygote`], of which the others are copies. Copies are made in quiet moments too, and if there
+//! are none, when a request comes.
 //!
 //! A request that does not fit, for whatever reason, takes the usual way. Shells are only started when nothing was asked
 //! for some milliseconds, one at a time and at the lowest priority.
 
 mod inputs;
+mod mappings;
 mod script;
 mod shell;
 mod symbols;
+mod working_set;
 mod zygote;
 
 use std::os::fd::OwnedFd;
@@ -38,6 +41,7 @@ use wasm_sandbox_protocol::agent::{Bytes, Exec, ExitStatus};
 
 use self::inputs::Inputs;
 use self::shell::{Shell, State};
+use self::working_set::WorkingSet;
 use self::zygote::Zygote;
 use super::launch::Launched;
 use crate::contain::Group;
@@ -69,6 +73,9 @@ pub struct WaitingShells {
     zygote: Option<Zygote>,
     /// No zygote can be had here.
     no_zygote: bool,
+    /// The shell that shows, or was to show, the working set.
+    pupil: Option<Key>,
+    working_set: Option<WorkingSet>,
     next: Key,
     /// Something a waiting shell has read at its start may have changed.
     suspicious: bool,
@@ -132,6 +139,8 @@ impl WaitingShells {
             shells: Vec::new(),
             zygote: None,
             no_zygote: false,
+            pupil: None,
+            working_set: None,
             next: 0,
             suspicious: false,
             failures: 0,
@@ -191,11 +200,13 @@ impl WaitingShells {
             for shell in waiting.all_mut().filter(|shell| Some(&shell.inputs) != inputs.as_ref()) {
                 shell.give_up();
             }
+            waiting.pupil = None;
         }
         let containment = &shared.containment;
         let starting = waiting.all_mut().find(|shell| shell.state == State::Starting);
         if starting.map(|shell| shell.look(containment)).is_some() {
             waiting.looks += 1;
+            waiting.learn();
             return waiting.prepare_zygote();
         }
         waiting.looks = 0;
@@ -203,7 +214,10 @@ impl WaitingShells {
             Some(zygote) if zygote.shell.state == State::Discarded => return,
             Some(_) if waiting.at_the_gate() < COPIES => Self::copy_one(shared),
             Some(_) => return,
-            None if !waiting.no_zygote && shared.containment.has_cgroups() => Self::start_zygote(shared),
+            None if !waiting.no_zygote && shared.containment.has_cgroups() => match waiting.pupil {
+                None => Self::start_pupil(shared),
+                Some(_) => Self::start_zygote(shared),
+            },
             None if waiting.at_the_gate() < SHELLS => Self::start_one(shared),
             None => return,
         };
@@ -212,17 +226,33 @@ impl WaitingShells {
         }
     }
 
+    /// Learns the working set when the shell that shows it has come to the gate; if that fails, does without.
+    fn learn(&mut self) {
+        let pupil = |shell: &&mut Shell| Some(shell.key) == self.pupil && shell.state == State::AtTheGate;
+        if let Some(shell) = self.shells.iter_mut().find(pupil) {
+            self.working_set = WorkingSet::learn(shell);
+            shell.give_up();
+        }
+    }
+
     /// Makes the zygote ready when it has come to the gate; if that fails, does without.
     fn prepare_zygote(&mut self) {
         if let Some(zygote) = self.zygote.as_mut().filter(|zygote| zygote.shell.state == State::AtTheGate)
             && !zygote.is_ready()
         {
-            if zygote.prepare().is_none() {
+            if zygote.prepare(self.working_set.as_ref()).is_none() {
                 zygote.shell.give_up();
                 self.no_zygote = true;
             }
             zygote.shell.remove_fifo();
         }
+    }
+
+    fn start_pupil(shared: &mut Shared) -> Option<()> {
+        let shell = Self::start(shared, None)?;
+        shared.waiting.pupil = Some(shell.key);
+        shared.waiting.shells.push(shell);
+        Some(())
     }
 
     fn start_zygote(shared: &mut Shared) -> Option<()> {

@@ -155,6 +155,12 @@ impl Shell {
         }
     }
 
+    /// Whether it waits for something.
+    pub fn sleeps(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid().as_raw_nonzero()));
+        stat.is_ok_and(|stat| parse(&stat).is_some_and(|(sleeps, _)| sleeps))
+    }
+
     /// Finds the place of the command, and clears it.
     fn open_memory(&mut self, arguments: u64) -> Option<()> {
         let memory = open_memory(self.pid()).ok()?;

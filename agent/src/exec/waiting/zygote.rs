@@ -25,8 +25,10 @@ use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use rustix::time::Timespec;
 
+use super::mappings::{Mapping, mappings};
 use super::shell::{BASH, Shell};
 use super::symbols;
+use super::working_set::WorkingSet;
 use crate::contain::{Containment, Group};
 use crate::exec::launch::Launched;
 use crate::poller::Key;
@@ -96,8 +98,8 @@ impl Zygote {
         self.ready && !self.proven
     }
 
-    /// Makes it ready, now that it is at the gate.
-    pub fn prepare(&mut self) -> Option<()> {
+    /// Makes it ready, now that it is at the gate: its copies inherit the pages of `working_set`.
+    pub fn prepare(&mut self, working_set: Option<&WorkingSet>) -> Option<()> {
         let pid = self.shell.pid();
         let memory = self.shell.memory()?;
         let identifiers = identifiers(pid, memory)?;
@@ -116,6 +118,9 @@ impl Zygote {
         if lowest_free > data_at {
             return None;
         }
+        if let Some(working_set) = working_set {
+            working_set.keep(&stopped, &registers, pid, memory).ok()?;
+        }
         let frame = registers.frame();
         let data = Data::new(data_at, CLONE_PARENT | CLONE_INTO_CGROUP, identifiers);
         for (bytes, address) in [(code, code_at), (data.bytes(), data_at), (frame.bytes(), frame_at)] {
@@ -124,7 +129,6 @@ impl Zygote {
         registers.enter(code_at, data_at, frame_at);
         stopped.set_registers(registers).ok()?;
         drop(stopped);
-        keep_page_tables(pid, memory);
         self.ready = true;
         Some(())
     }
@@ -199,22 +203,6 @@ impl Zygote {
     }
 }
 
-/// Makes copies inherit the page tables of program and C library. Linux leaves them out where a mapping of a file was
-/// never written to, and each copy would find its pages again by some fifty page faults.
-fn keep_page_tables(pid: Pid, memory: &File) -> Option<()> {
-    for mapping in mappings(pid)? {
-        if !matches!(&*mapping.rights, "r-xp" | "r--p")
-            || !(mapping.file.ends_with("/bash") || mapping.file.contains("/libc."))
-        {
-            continue;
-        }
-        let mut byte = [0];
-        memory.read_exact_at(&mut byte, mapping.start.into()).ok()?;
-        memory.write_all_at(&byte, mapping.start.into()).ok()?;
-    }
-    Some(())
-}
-
 /// Room for `length` bytes of machine code where it can be executed: between the end of a program's or a library's own
 /// code and the end of its page.
 fn behind_a_program(pid: Pid, memory: &File, length: usize) -> Option<Word> {
@@ -229,37 +217,6 @@ fn behind_a_program(pid: Pid, memory: &File, length: usize) -> Option<Word> {
         .into_iter()
         .find(|mapping| mapping.rights == "r-xp" && mapping.file.starts_with('/') && is_free(mapping))?;
     Some(mapping.end - size as Word)
-}
-
-/// A line of `/proc/PID/maps`.
-struct Mapping {
-    start: Word,
-    end: Word,
-    rights: String,
-    offset: u64,
-    /// The file's path, if it is of one.
-    file: String,
-}
-
-/// What the address space of a process is made of, in the order of addresses.
-fn mappings(pid: Pid) -> Option<Vec<Mapping>> {
-    let maps = std::fs::read_to_string(format!("/proc/{}/maps", pid.as_raw_nonzero())).ok()?;
-    Some(maps.lines().filter_map(Mapping::parse).collect())
-}
-
-impl Mapping {
-    fn parse(line: &str) -> Option<Self> {
-        let mut fields = line.split_whitespace();
-        let (start, end) = fields.next()?.split_once('-')?;
-        let address = |text: &str| Word::from_str_radix(text, 16).ok();
-        Some(Self {
-            start: address(start)?,
-            end: address(end)?,
-            rights: fields.next()?.to_owned(),
-            offset: u64::from_str_radix(fields.next()?, 16).ok()?,
-            file: fields.nth(2).unwrap_or_default().to_owned(),
-        })
-    }
 }
 
 /// Where a shell has its process identifier.
@@ -281,19 +238,4 @@ fn identifiers(pid: Pid, memory: &File) -> Option<[Word; 4]> {
     });
     // `$$` and the process group are known to be among them: otherwise this is not the bash it is taken for.
     (found[0] != 0 && found[1] != 0).then_some(found)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn mappings_are_read() {
-        let line = "08048000-080ff000 r-xp 00001000 08:01 77         /usr/bin/bash";
-        let mapping = Mapping::parse(line).unwrap();
-        assert_eq!((mapping.start, mapping.end, mapping.offset), (0x0804_8000, 0x080f_f000, 0x1000));
-        assert_eq!((&*mapping.rights, &*mapping.file), ("r-xp", "/usr/bin/bash"));
-        assert_eq!(Mapping::parse("08048000-080ff000 rw-p 00000000 00:00 0").unwrap().file, "");
-        assert!(Mapping::parse("").is_none());
-    }
 }

@@ -5,6 +5,9 @@ use std::ffi::c_void;
 /// What a register holds.
 pub type Word = u32;
 
+/// The system call `madvise`.
+pub const MADVISE: Word = 219;
+
 /// Whether what lies on the stack can be executed: pages have no bit against it.
 pub const CODE_ON_STACK: bool = true;
 
@@ -41,6 +44,22 @@ impl Registers {
     /// Whether the process was stopped while it waited for a file to be opened.
     pub fn opens_a_file(&self) -> bool {
         OPENS.contains(&self.orig_eax) && self.eax == RESTART
+    }
+
+    /// These for another system call, with the instruction that made the one it was stopped in.
+    pub fn calling(&self, number: Word, [ebx, ecx, edx]: [Word; 3]) -> Self {
+        // Not in a system call: nothing is to be started again. INT 0x80 has two bytes; it is there after SYSENTER, too.
+        Self { eax: number, ebx, ecx, edx, orig_eax: Word::MAX, eip: self.eip.wrapping_sub(2), ..*self }
+    }
+
+    /// These for the system call it was stopped in, from its beginning.
+    pub fn again(&self) -> Self {
+        self.calling(self.orig_eax, [self.ebx, self.ecx, self.edx])
+    }
+
+    /// What a system call has returned.
+    pub fn answer(&self) -> Word {
+        self.eax
     }
 
     /// The stack pointer.

@@ -5,6 +5,9 @@ use std::ffi::c_void;
 /// What a register holds.
 pub type Word = u64;
 
+/// The system call `madvise`.
+pub const MADVISE: Word = 28;
+
 /// Whether what lies on the stack can be executed: not even by those who ask for it late.
 pub const CODE_ON_STACK: bool = false;
 
@@ -51,6 +54,22 @@ impl Registers {
     /// Whether the process was stopped while it waited for a file to be opened.
     pub fn opens_a_file(&self) -> bool {
         OPENS.contains(&self.orig_rax) && self.rax == RESTART
+    }
+
+    /// These for another system call, with the instruction that made the one it was stopped in.
+    pub fn calling(&self, number: Word, [rdi, rsi, rdx]: [Word; 3]) -> Self {
+        // Not in a system call: nothing is to be started again. SYSCALL has two bytes.
+        Self { rax: number, rdi, rsi, rdx, orig_rax: Word::MAX, rip: self.rip.wrapping_sub(2), ..*self }
+    }
+
+    /// These for the system call it was stopped in, from its beginning.
+    pub fn again(&self) -> Self {
+        self.calling(self.orig_rax, [self.rdi, self.rsi, self.rdx])
+    }
+
+    /// What a system call has returned.
+    pub fn answer(&self) -> Word {
+        self.rax
     }
 
     /// The stack pointer.
