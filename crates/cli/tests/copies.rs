@@ -79,6 +79,23 @@ fn a_copy_is_as_a_new_shell() {
     }
 }
 
+/// What page tables hold costs time at the beginning and at the end of each copy.
+#[test]
+fn a_copy_inherits_the_pages_that_shells_use() {
+    let mut session = session();
+    let mut code = |command: String| {
+        let inner =
+            "awk '/r-xp.*(bash|libc)/ { code = 1 } code && /^Rss/ { sum += $2; code = 0 } END { print sum }'";
+        let answer = session.shell(&command.replace("CODE", &format!("{inner} /proc/$$/smaps")));
+        answer.stdout.trim().parse::<u32>().unwrap_or_else(|_| panic!("{answer:?}"))
+    };
+    // bash becomes its last command.
+    let copied = code("CODE; exit".into());
+    let new = code(format!("CODE; exit #{}", "x".repeat(ROOM)));
+    // Linux itself puts what lies around into page tables, too.
+    assert!(copied > 100 && copied < new, "{copied} KB in a copy, {new} KB in a new shell");
+}
+
 #[test]
 fn processes_random_numbers_and_streams_are_their_own() {
     let mut session = session();

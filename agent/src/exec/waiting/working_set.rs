@@ -3,8 +3,8 @@
 //! A copy of the zygote inherits the zygote's page tables, so that it does not have to find pages of files again by page
 //! faults. Linux fills page tables generously, sixteen pages at a time, and of each page that a copy inherits the kernel
 //! has to take notice twice: when the copy is made and when it ends. With all pages that are near, these are half of what a
-//! short command costs. So one shell, before all others, shows which pages it takes: its mappings are cut into pieces of
-//! two pages, beyond which Linux does not look, and it executes a few lines of typical script. What it and its children
+//! short command costs. So one shell, before all others, shows which pages it takes: its mappings are cut into single
+//! pages, beyond which Linux does not look, and it executes a few lines of typical script. What it and its children
 //! have in their page tables at their ends is what the zygote keeps.
 #![allow(clippy::useless_conversion, reason = "an address is a u64 only on some processors")]
 
@@ -28,13 +28,11 @@ use crate::sys::ptrace::Stopped;
 const LESSON: &str = "x=$(echo \"${HOME%/}\"); if [ \"$x\" != y ] && [[ $x == * ]]; then for i in 1 2; do echo $((i+1)); done \
                       | /etc/passwd; fi 2>/dev/null; /etc/passwd 2>/dev/null; cd /; echo \"$x\" >/dev/null; echo hi";
 
-/// How long that may take.
-const PATIENCE: Duration = Duration::from_millis(3000);
+/// How long that may take: a quarter of a second is usual, a cold translator needs more.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Bytes in a page.
 const PAGE: Word = 4096;
-/// Bytes in a piece of a mapping.
-const PIECE: Word = PAGE;
 
 /// `madvise`: forget pages; leave pages out of core dumps, which makes them a mapping of their own.
 const MADV_DONTNEED: Word = 4;
@@ -129,16 +127,15 @@ impl Mapping {
     }
 }
 
-/// Takes all pages of files from a shell, and cuts its mappings of files into pieces.
+/// Takes all pages of files from a shell, and cuts its mappings of files into single pages.
 fn cut(stopped: &Stopped, registers: &Registers, pid: Pid) -> Result<()> {
     for mapping in of_files(pid)? {
         for (start, length) in runs(PageMap::of(pid)?.pages(&mapping)?.into_iter().map(|page| !is_copy(page)))
         {
             forget(stopped, registers, mapping.start + start * PAGE, length * PAGE)?;
         }
-        for start in (mapping.start..mapping.end).step_by(2 * PIECE as usize) {
-            let length = PIECE.min(mapping.end - start);
-            advise(stopped, registers, [start, length, MADV_DONTDUMP])?;
+        for start in (mapping.start..mapping.end).step_by(2 * PAGE as usize) {
+            advise(stopped, registers, [start, PAGE, MADV_DONTDUMP])?;
         }
     }
     Ok(())
