@@ -15,6 +15,8 @@ use crate::poller::{Poller, Token};
 /// The virtio console driver hands out at most a page for each read and takes at most 32 KiB for each write; a socket
 /// does better with more.
 const READ: usize = 64 * 1024;
+/// Bytes in a page.
+const PAGE: usize = 4096;
 
 /// Unsent bytes beyond which the agent stops producing more.
 pub const HIGH_WATER: usize = 512 * 1024;
@@ -41,17 +43,25 @@ impl Receiver {
         Self { decoder: Decoder::new() }
     }
 
-    /// Reads once.
+    /// Reads what is there, but not much more than [`READ`] bytes.
     pub fn fill(&mut self, port: BorrowedFd) -> Result<Received> {
-        match rustix::io::read(port, self.decoder.spare(READ)) {
-            Ok(0) => Ok(Received::Closed),
-            Ok(count) => {
-                self.decoder.filled(count);
-                Ok(Received::Some)
+        let mut received = Received::Nothing;
+        for _page in 0..READ / PAGE {
+            match rustix::io::read(port, self.decoder.spare(READ)) {
+                Ok(0) if received == Received::Nothing => return Ok(Received::Closed),
+                Ok(count) => {
+                    self.decoder.filled(count);
+                    received = Received::Some;
+                    // The driver has handed out a page, and may have another; asking is cheaper than waiting first.
+                    if count != PAGE {
+                        break;
+                    }
+                }
+                Err(Errno::AGAIN | Errno::INTR) => break,
+                Err(error) => return Err(error),
             }
-            Err(Errno::AGAIN | Errno::INTR) => Ok(Received::Nothing),
-            Err(error) => Err(error),
         }
+        Ok(received)
     }
 
     /// The next whole frame.

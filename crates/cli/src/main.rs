@@ -16,7 +16,6 @@ mod serve;
 mod startup;
 mod warm_up;
 
-use std::io::BufReader;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -56,7 +55,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Some(Command::Schema { .. }) => Ok(()),
         None => {
             let config = startup::with_snapshot(config, arguments)?;
-            serve::serve(Fleet::start(config)?, BufReader::new(std::io::stdin()), std::io::stdout())
+            serve::serve(Fleet::start(config)?, lines::standard_input(), std::io::stdout())
         }
     }
 }
