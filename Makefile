@@ -62,9 +62,9 @@ test: prepared
 	$(say) 'tests: through the program, with the CPU engine v86'
 	@$(bin)/wasm-sandbox --engine v86 prepare
 	@WASM_SANDBOX_TEST_ENGINE=v86 $(CARGO) test --release --package wasm-sandbox-cli
-	$(say) 'tests: through the program, with a 64-bit guest'
-	@$(bin)/wasm-sandbox --arch x86_64 prepare
-	@WASM_SANDBOX_TEST_ARCH=x86_64 $(CARGO) test --release --package wasm-sandbox-cli \
+	$(say) 'tests: through the program, with a 32-bit guest'
+	@$(bin)/wasm-sandbox --arch i686 prepare
+	@WASM_SANDBOX_TEST_ARCH=i686 $(CARGO) test --release --package wasm-sandbox-cli \
 		--test shell --test files --test exec --test processes --test sessions --test run_code --test snapshots \
 		--test forks --test saved --test crashes --test limits_and_kills --test instructions
 	$(say) 'clients: Python, TypeScript, Model Context Protocol'

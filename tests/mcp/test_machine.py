@@ -37,7 +37,7 @@ async def test_a_call_under_way_ends_with_a_reset(sandbox):
 
 async def test_status_tells_how_the_machine_is(sandbox):
     status = await sandbox.do("status")
-    assert status["image"] == "debian-bookworm-i386" and status["memory_limit_bytes"] == 256 << 20
+    assert status["image"] == "debian-bookworm-amd64" and status["memory_limit_bytes"] == 256 << 20
     assert 0 < status["memory_used_bytes"] < 256 << 20
     assert status["processes"] == [] and status["sessions"] == []
 

@@ -11,7 +11,7 @@ TOOLS = [
 
 async def test_it_says_who_it_is(sandbox):
     assert sandbox.client.server_info.name == "wasm-sandbox"
-    for word in ["i386", "no network", "root", "python3", "256 MiB", "checkpoint", "reset", "persists"]:
+    for word in ["amd64", "no network", "root", "python3", "256 MiB", "checkpoint", "reset", "persists"]:
         assert word in sandbox.client.instructions, word
 
 

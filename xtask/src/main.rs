@@ -45,13 +45,13 @@ enum Chore {
         #[arg(long, value_enum)]
         only: Option<Part>,
         /// What it is for
-        #[arg(long, value_enum, default_value = "i686")]
+        #[arg(long, value_enum, default_value = "x86_64")]
         arch: Architecture,
     },
     /// Build the program inside the guest, or find it in the cache
     Agent {
         /// What it is for
-        #[arg(long, value_enum, default_value = "i686")]
+        #[arg(long, value_enum, default_value = "x86_64")]
         arch: Architecture,
     },
     /// Build this project's own CPU engine, wx86.wasm, or find it in the cache

@@ -65,11 +65,11 @@ pub struct MachineArguments {
             .try_map(|name| EngineKind::from_name(&name).ok_or("there is no such engine")))]
     pub engine: EngineKind,
 
-    /// What the guest is made for: i686, or x86_64, which needs the engine wx86
-    #[arg(long, value_name = "ARCH", default_value_t = Arch::default(), global = true,
+    /// What the guest is made for [default: what the image is for; x86_64, or i686 with the engine v86]
+    #[arg(long, value_name = "ARCH", global = true,
         value_parser = PossibleValuesParser::new(Arch::ALL.map(Arch::name))
             .try_map(|name| Arch::from_name(&name).ok_or("there is no such architecture")))]
-    pub arch: Arch,
+    pub arch: Option<Arch>,
 
     /// What the guest's time follows: the host's clock, or the instructions it executes, a nanosecond each. The latter needs
     /// `--engine wx86`; with it the same requests have the same results, to the last bit

@@ -91,6 +91,13 @@ pub fn default_image(arch: Arch) -> Result<(Image, Hash)> {
     Ok((image, hex_hash(hash)))
 }
 
+/// What the image in a directory is made for.
+pub fn arch_of(directory: &Path) -> Result<Arch> {
+    let path = directory.join("image.json");
+    let description = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    Image::arch_of(&description).with_context(|| format!("the image in {} is damaged", directory.display()))
+}
+
 /// An image for `arch` in a directory, as `xtask image` makes it, with its hash. The agent is always this
 /// program's own.
 pub fn image_from(directory: &Path, arch: Arch) -> Result<(Image, Hash)> {

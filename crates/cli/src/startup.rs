@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use wasm_sandbox::{EngineKind, MachineSnapshot, SandboxConfig, Trust};
+use wasm_sandbox::{Arch, EngineKind, MachineSnapshot, SandboxConfig, Trust};
 
 use crate::arguments::{Arguments, ClockArgument, MachineArguments};
 use crate::serve::TRANSPORT;
@@ -11,7 +11,12 @@ use crate::{artifacts, prepare};
 
 /// A configuration that powers the machine on.
 pub fn config(arguments: &MachineArguments) -> Result<SandboxConfig> {
-    let (arch, engine) = (arguments.arch, arguments.engine);
+    let engine = arguments.engine;
+    let arch = match (arguments.arch, &arguments.image) {
+        (Some(arch), _) => arch,
+        (None, Some(directory)) => artifacts::arch_of(directory)?,
+        (None, None) => Arch::usual_for(engine),
+    };
     ensure!(
         arch.runs_on(engine),
         "the CPU engine {engine} has no 64-bit mode: --arch {arch} needs --engine wx86"

@@ -8,9 +8,9 @@ use wasm_sandbox_vcpu::EngineKind;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Arch {
     /// 32 bit.
-    #[default]
     I686,
     /// 64 bit.
+    #[default]
     X86_64,
 }
 
@@ -32,6 +32,11 @@ impl Arch {
             Self::I686 => true,
             Self::X86_64 => matches!(engine, EngineKind::Wx86),
         }
+    }
+
+    /// What an engine runs unless something else is asked for: 64 bit where it can.
+    pub const fn usual_for(engine: EngineKind) -> Self {
+        if Self::X86_64.runs_on(engine) { Self::X86_64 } else { Self::I686 }
     }
 
     /// The architecture called `name`.

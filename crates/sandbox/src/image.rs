@@ -39,15 +39,29 @@ impl Image {
         disk: &'static [u8],
         description: &[u8],
     ) -> Result<Self, SandboxError> {
-        let damaged = |reason: &dyn std::fmt::Display| SandboxError::Image(reason.to_string());
-        let description: serde_json::Value =
-            serde_json::from_slice(description).map_err(|error| damaged(&format!("image.json: {error}")))?;
+        let arch = Self::arch_of(description)?;
+        let description = parsed(description)?;
         let name = description["name"].as_str().ok_or_else(|| damaged(&"image.json has no name"))?;
-        let arch = description["architecture"].as_str().and_then(Arch::from_name);
-        let arch = arch.ok_or_else(|| damaged(&"image.json has no architecture known here"))?;
         let disk = DiskImage::open(disk).map_err(|error| damaged(&error))?;
         Ok(Self { name: name.to_owned(), arch, kernel, initrd, disk })
     }
+
+    /// What an image with this `description` is made for.
+    ///
+    /// # Errors
+    /// [`SandboxError::Image`]: it does not say.
+    pub fn arch_of(description: &[u8]) -> Result<Arch, SandboxError> {
+        let arch = parsed(description)?["architecture"].as_str().and_then(Arch::from_name);
+        arch.ok_or_else(|| damaged(&"image.json has no architecture known here"))
+    }
+}
+
+fn parsed(description: &[u8]) -> Result<serde_json::Value, SandboxError> {
+    serde_json::from_slice(description).map_err(|error| damaged(&format!("image.json: {error}")))
+}
+
+fn damaged(reason: &dyn std::fmt::Display) -> SandboxError {
+    SandboxError::Image(reason.to_string())
 }
 
 impl SandboxConfig {

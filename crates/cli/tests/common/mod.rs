@@ -43,7 +43,14 @@ pub fn wasm_sandbox() -> Command {
 
 /// The guest's architecture, as `uname -m` has it.
 pub fn arch() -> String {
-    std::env::var("WASM_SANDBOX_TEST_ARCH").unwrap_or_else(|_| "i686".into())
+    let usual = || {
+        if std::env::var("WASM_SANDBOX_TEST_ENGINE").is_ok_and(|engine| engine == "v86") {
+            "i686"
+        } else {
+            "x86_64"
+        }
+    };
+    std::env::var("WASM_SANDBOX_TEST_ARCH").unwrap_or_else(|_| usual().into())
 }
 
 /// The longest wait for one answer; no test measures time with it.
