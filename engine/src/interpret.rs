@@ -219,14 +219,20 @@ impl Cpu {
                                 i64::from(uop.imm)
                             };
                         }
+                        // Linear address from a register and a displacement.
+                        macro_rules! address {
+                            ($base:expr, $displacement:expr) => {
+                                if LONG {
+                                    get!(u64, $base).wrapping_add(i64::from($displacement) as u64)
+                                } else {
+                                    u64::from(get!(u32, $base).wrapping_add($displacement as u32))
+                                }
+                            };
+                        }
                         // Linear address of a memory operand without index.
                         macro_rules! base {
                             () => {
-                                if LONG {
-                                    get!(u64, uop.base).wrapping_add(i64::from(uop.disp) as u64)
-                                } else {
-                                    u64::from(get!(u32, uop.base).wrapping_add(uop.disp as u32))
-                                }
+                                address!(uop.base, uop.disp)
                             };
                         }
                         // Linear address of the memory operand.
@@ -309,21 +315,6 @@ impl Cpu {
                                 let $old: $t = at.read_unaligned();
                                 at.write_unaligned($new)
                             }};
-                        }
-                        // Linear address of an operand of a pair.
-                        macro_rules! address {
-                            ($base:expr, $displacement:expr) => {
-                                if LONG {
-                                    get!(u64, $base).wrapping_add(i64::from($displacement) as u64)
-                                } else {
-                                    u64::from(get!(u32, $base).wrapping_add($displacement as u32))
-                                }
-                            };
-                        }
-                        macro_rules! load_at {
-                            ($t:ty, $base:expr, $displacement:expr, $place:ident) => {
-                                load!($t, address!($base, $displacement), $place)
-                            };
                         }
                         // What may fail of a part of a pair: its access to memory.
                         macro_rules! check {
@@ -484,6 +475,12 @@ impl Cpu {
                                 let result = <$t>::wrap(a.wrapping_add($step));
                                 cpu.$flags(a, result);
                                 put!($t, uop.a, result as $t)
+                            }};
+                        }
+                        macro_rules! negate {
+                            ($t:ty) => {{
+                                let b = get!($t, uop.a).sign();
+                                put!($t, uop.a, cpu.alu::<SUB, $t>(0, b) as $t)
                             }};
                         }
                         macro_rules! unary_memory {
@@ -892,37 +889,25 @@ impl Cpu {
                             Op::DecR8 => unary!(flags_decrement, u8, -1),
                             Op::IncM8 => unary_memory!(flags_increment, u8, 1),
                             Op::DecM8 => unary_memory!(flags_decrement, u8, -1),
-                            Op::NegR8 => {
-                                let b = get!(u8, uop.a).sign();
-                                put!(u8, uop.a, cpu.alu::<SUB, u8>(0, b) as u8);
-                            }
+                            Op::NegR8 => negate!(u8),
                             Op::NotR8 => put!(u8, uop.a, !get!(u8, uop.a)),
                             Op::IncR16 => unary!(flags_increment, u16, 1),
                             Op::DecR16 => unary!(flags_decrement, u16, -1),
                             Op::IncM16 => unary_memory!(flags_increment, u16, 1),
                             Op::DecM16 => unary_memory!(flags_decrement, u16, -1),
-                            Op::NegR16 => {
-                                let b = get!(u16, uop.a).sign();
-                                put!(u16, uop.a, cpu.alu::<SUB, u16>(0, b) as u16);
-                            }
+                            Op::NegR16 => negate!(u16),
                             Op::NotR16 => put!(u16, uop.a, !get!(u16, uop.a)),
                             Op::IncR32 => unary!(flags_increment, u32, 1),
                             Op::DecR32 => unary!(flags_decrement, u32, -1),
                             Op::IncM32 => unary_memory!(flags_increment, u32, 1),
                             Op::DecM32 => unary_memory!(flags_decrement, u32, -1),
-                            Op::NegR32 => {
-                                let b = get!(u32, uop.a).sign();
-                                put!(u32, uop.a, cpu.alu::<SUB, u32>(0, b) as u32);
-                            }
+                            Op::NegR32 => negate!(u32),
                             Op::NotR32 => put!(u32, uop.a, !get!(u32, uop.a)),
                             Op::IncR64 => unary!(flags_increment, u64, 1),
                             Op::DecR64 => unary!(flags_decrement, u64, -1),
                             Op::IncM64 => unary_memory!(flags_increment, u64, 1),
                             Op::DecM64 => unary_memory!(flags_decrement, u64, -1),
-                            Op::NegR64 => {
-                                let b = get!(u64, uop.a).sign();
-                                put!(u64, uop.a, cpu.alu::<SUB, u64>(0, b) as u64);
-                            }
+                            Op::NegR64 => negate!(u64),
                             Op::NotR64 => put!(u64, uop.a, !get!(u64, uop.a)),
                             Op::ShlRi8 => shift!(SHL, u8, uop.imm as u32),
                             Op::ShlRi16 => shift!(SHL, u16, uop.imm as u32),
@@ -1374,7 +1359,7 @@ impl Cpu {
                             Op::RolIRorI => pair!(RolI, RorI),
                             Op::RolIRolI => pair!(RolI, RolI),
                             Op::LoadChain => {
-                                let value = load_at!(u32, uop.b, uop.disp, First);
+                                let value = load!(u32, address!(uop.b, uop.disp), First);
                                 let linear = if LONG {
                                     u64::from(value).wrapping_add(imm!() as u64)
                                 } else {
@@ -2100,7 +2085,7 @@ impl Cpu {
             let wide = a.wrapping_mul(b);
             (T::wrap(wide), T::wrap(wide) != wide)
         };
-        self.flags_result(result, if overflow { crate::flag::CF | crate::flag::OF } else { 0 });
+        self.flags_result(result, if overflow { CARRY_AND_OVERFLOW } else { 0 });
         result
     }
 }

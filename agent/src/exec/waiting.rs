@@ -249,9 +249,8 @@ impl WaitingShells {
     }
 
     fn start_pupil(shared: &mut Shared) -> Option<()> {
-        let shell = Self::start(shared, None)?;
-        shared.waiting.pupil = Some(shell.key);
-        shared.waiting.shells.push(shell);
+        Self::start_one(shared)?;
+        shared.waiting.pupil = shared.waiting.shells.last().map(|shell| shell.key);
         Some(())
     }
 

@@ -91,7 +91,7 @@ impl Stopped {
             }
             let (mut new, mut stopped) = (Vec::new(), false);
             let before = alive.len();
-            alive.retain(|pid| match look(*pid) {
+            alive.retain(|pid| match wait(*pid, libc::WNOHANG) {
                 Ok(None) => true,
                 Ok(Some(status)) if status & 0xFF == STOPPED => {
                     go_on(*pid, status, &mut new, &mut at_end);
@@ -129,11 +129,6 @@ impl Drop for Stopped {
     }
 }
 
-/// Whether something has happened to a process.
-fn look(pid: Pid) -> rustix::io::Result<Option<i32>> {
-    wait(pid, libc::WNOHANG)
-}
-
 /// Lets a process that stopped run again.
 fn go_on(pid: Pid, status: i32, new: &mut Vec<Pid>, at_end: &mut impl FnMut(Pid)) {
     let (event, signal) = (status >> 16, status >> 8 & 0xFF);
@@ -149,6 +144,7 @@ fn go_on(pid: Pid, status: i32, new: &mut Vec<Pid>, at_end: &mut impl FnMut(Pid)
     let _gone = request(libc::PTRACE_CONT, pid, signal as usize);
 }
 
+/// What has happened to a process, as `wait4` reports it; `None` if nothing has, with `WNOHANG` in `flags`.
 fn wait(pid: Pid, flags: i32) -> rustix::io::Result<Option<i32>> {
     let mut status = 0;
     loop {

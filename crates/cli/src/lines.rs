@@ -5,8 +5,8 @@ use std::io::{BufRead, BufReader, ErrorKind, Result, Stdin};
 /// Longest line that is taken, in bytes without its newline: 256 MiB.
 pub const LONGEST_LINE: usize = 256 << 20;
 
-/// Bytes read at once, and bytes that may wait in a pipe: with the usual 8 and 64 KiB a file of many megabytes takes half as
-/// long again.
+/// Bytes read at once, and bytes that may wait in a pipe: with the usual 8 and 64 KiB a file of many megabytes takes a
+/// seventh longer.
 const AT_ONCE: usize = 256 << 10;
 
 /// Standard input, to be read in large pieces.

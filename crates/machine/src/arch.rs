@@ -5,12 +5,11 @@ use std::fmt;
 use wasm_sandbox_vcpu::EngineKind;
 
 /// What a guest's kernel and programs are made for. It decides the boot protocol.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Arch {
     /// 32 bit.
     I686,
     /// 64 bit.
-    #[default]
     X86_64,
 }
 
@@ -42,6 +41,12 @@ impl Arch {
     /// The architecture called `name`.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|arch| arch.name() == name)
+    }
+}
+
+impl Default for Arch {
+    fn default() -> Self {
+        Self::usual_for(EngineKind::default())
     }
 }
 

@@ -39,8 +39,8 @@ impl Image {
         disk: &'static [u8],
         description: &[u8],
     ) -> Result<Self, SandboxError> {
-        let arch = Self::arch_of(description)?;
         let description = parsed(description)?;
+        let arch = arch_in(&description)?;
         let name = description["name"].as_str().ok_or_else(|| damaged(&"image.json has no name"))?;
         let disk = DiskImage::open(disk).map_err(|error| damaged(&error))?;
         Ok(Self { name: name.to_owned(), arch, kernel, initrd, disk })
@@ -51,9 +51,13 @@ impl Image {
     /// # Errors
     /// [`SandboxError::Image`]: it does not say.
     pub fn arch_of(description: &[u8]) -> Result<Arch, SandboxError> {
-        let arch = parsed(description)?["architecture"].as_str().and_then(Arch::from_name);
-        arch.ok_or_else(|| damaged(&"image.json has no architecture known here"))
+        arch_in(&parsed(description)?)
     }
+}
+
+fn arch_in(description: &serde_json::Value) -> Result<Arch, SandboxError> {
+    let arch = description["architecture"].as_str().and_then(Arch::from_name);
+    arch.ok_or_else(|| damaged(&"image.json has no architecture known here"))
 }
 
 fn parsed(description: &[u8]) -> Result<serde_json::Value, SandboxError> {

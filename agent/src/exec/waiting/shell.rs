@@ -136,9 +136,7 @@ impl Shell {
 
     /// Looks whether it has come to the gate, and makes everything ready that needs no request.
     pub fn look(&mut self, containment: &Containment) {
-        let pid = self.pid().as_raw_nonzero();
-        let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return self.give_up() };
-        let Some((sleeps, arguments)) = parse(&stat) else { return self.give_up() };
+        let Some((sleeps, arguments)) = self.stat() else { return self.give_up() };
         if !sleeps {
             return;
         }
@@ -157,8 +155,13 @@ impl Shell {
 
     /// Whether it waits for something.
     pub fn sleeps(&self) -> bool {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid().as_raw_nonzero()));
-        stat.is_ok_and(|stat| parse(&stat).is_some_and(|(sleeps, _)| sleeps))
+        self.stat().is_some_and(|(sleeps, _)| sleeps)
+    }
+
+    /// Whether it sleeps, and the address of its arguments.
+    fn stat(&self) -> Option<(bool, u64)> {
+        let pid = self.pid().as_raw_nonzero();
+        parse(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
     }
 
     /// Finds the place of the command, and clears it.

@@ -85,6 +85,7 @@ impl WorkingSet {
     /// Leaves a shell that is stopped at the gate, with these registers, no pages of files but these, in such a way that its
     /// copies inherit them.
     pub fn keep(&self, stopped: &Stopped, registers: &Registers, pid: Pid, memory: &File) -> Result<()> {
+        let map = PageMap::of(pid)?;
         for mapping in of_files(pid)? {
             let wanted = self.0.get(&mapping.file);
             let is_wanted = |index| wanted.is_some_and(|wanted| wanted.contains(&mapping.page(index)));
@@ -98,7 +99,7 @@ impl WorkingSet {
                 read.and(written).map_err(|_| Errno::FAULT)?;
                 inherits = true;
             }
-            let pages = PageMap::of(pid)?.pages(&mapping)?;
+            let pages = map.pages(&mapping)?;
             let needless = (0..).zip(pages).map(|(index, page)| !is_copy(page) && !is_wanted(index));
             for (start, length) in runs(needless) {
                 forget(stopped, registers, mapping.start + start * PAGE, length * PAGE)?;
@@ -129,9 +130,10 @@ impl Mapping {
 
 /// Takes all pages of files from a shell, and cuts its mappings of files into single pages.
 fn cut(stopped: &Stopped, registers: &Registers, pid: Pid) -> Result<()> {
+    let map = PageMap::of(pid)?;
     for mapping in of_files(pid)? {
-        for (start, length) in runs(PageMap::of(pid)?.pages(&mapping)?.into_iter().map(|page| !is_copy(page)))
-        {
+        let pages = map.pages(&mapping)?;
+        for (start, length) in runs(pages.into_iter().map(|page| !is_copy(page))) {
             forget(stopped, registers, mapping.start + start * PAGE, length * PAGE)?;
         }
         for start in (mapping.start..mapping.end).step_by(2 * PAGE as usize) {
