@@ -1842,7 +1842,11 @@ impl Cpu {
             let block = self.find_and_note(target, likely).map_err(Left::Failed)?;
             let block = self.code.at::<Block>(block);
             if !link.is_null() && !arena_was_reused && !self.code.changed {
-                *link = self.link_to(block, target);
+                let new = self.link_to(block, target);
+                // After a switch of address space it is known already: the page stays clean.
+                if *link != new {
+                    *link = new;
+                }
             }
             self.code.changed = false;
             Ok(self.begin(block, target))

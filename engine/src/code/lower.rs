@@ -167,9 +167,8 @@ impl Cpu {
         let block = Block {
             physical,
             second_page,
-            rip: 0,
-            key: 0,
             next: 0,
+            number: 0,
             mode: self.mode,
             mode_mask: lowering.mode_mask,
             instructions: lowering.instructions,

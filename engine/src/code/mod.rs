@@ -22,6 +22,8 @@ pub(crate) use uop::{General, Link, Links, Op, Uop};
 
 /// Bytes of the arena.
 const ARENA_BYTES: usize = 64 << 20;
+/// More blocks than fit into the arena.
+const BLOCKS: usize = ARENA_BYTES / size_of::<Block>();
 /// Room that must be left before a block is made: more than any block needs.
 const BLOCK_ROOM: usize = 64 << 10;
 /// Buckets of the table of blocks by physical address.
@@ -48,14 +50,12 @@ pub(crate) type Offset = u32;
 pub(crate) struct Block {
     /// Guest-physical address of the first instruction; `u64::MAX` when the block is no longer valid.
     pub(crate) physical: u64,
-    /// The instruction pointer at which it was executed last.
-    rip: u64,
-    /// While this is one of the two keys of the cache, the block is what is found at `rip`.
-    key: u32,
-    /// Next block in the bucket.
-    next: Offset,
     /// Guest-physical page of the rest of an instruction that crosses a page, or `u64::MAX`.
     pub(crate) second_page: u64,
+    /// Next block in the bucket.
+    next: Offset,
+    /// Its place in `CodeCache::seen`.
+    number: u32,
     pub(crate) mode: Mode,
     /// The bits of `mode` the block depends on.
     pub(crate) mode_mask: u8,
@@ -75,6 +75,17 @@ impl Block {
         // SAFETY: micro-operations follow their block in the arena.
         unsafe { this.add(1).cast() }
     }
+}
+
+/// Where a block was executed last. What changes at every switch of address space is apart from the blocks, whose pages
+/// would otherwise all be written to, and be the greater part of what snapshots and forks have to copy.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Seen {
+    /// The instruction pointer.
+    rip: u64,
+    /// While this is one of the two keys of the cache, the block is what is found at `rip`.
+    key: u32,
 }
 
 /// One element of the list of blocks that have bytes in a page.
@@ -99,6 +110,10 @@ struct CodePage {
 pub(crate) struct CodeCache {
     pub(crate) arena: *mut u8,
     used: usize,
+    /// By the number of the block; number 0 is no block's.
+    seen: *mut Seen,
+    /// Blocks that were made since the arena was empty.
+    blocks: u32,
     pages: *mut CodePage,
     page_count: usize,
     buckets: *mut Offset,
@@ -128,6 +143,8 @@ impl CodeCache {
         Some(Self {
             arena: host::allocate_zeroed(ARENA_BYTES)?,
             used: FIRST,
+            seen: host::allocate_zeroed(BLOCKS * size_of::<Seen>())?.cast(),
+            blocks: 0,
             pages: host::allocate_zeroed(page_count * size_of::<CodePage>())?.cast(),
             page_count,
             buckets: host::allocate_zeroed(BUCKETS * size_of::<Offset>())?.cast(),
@@ -172,8 +189,15 @@ impl CodeCache {
     #[inline(always)]
     pub(crate) fn is_valid(&self, block: *const Block, rip: u64) -> bool {
         // SAFETY: the offset given to `at` was that of a block, or 0, where there is what looks like one.
-        let block = unsafe { &*block };
-        block.rip == rip && (block.key == self.key || block.key == self.global_key)
+        let seen = unsafe { *self.seen_of(block) };
+        seen.rip == rip && (seen.key == self.key || seen.key == self.global_key)
+    }
+
+    /// Where `block`, from `at`, was executed last.
+    #[inline(always)]
+    unsafe fn seen_of(&self, block: *const Block) -> *mut Seen {
+        // SAFETY: the caller has a block; it was numbered by `insert`, and there are no more than BLOCKS.
+        unsafe { self.seen.add((*block).number as usize) }
     }
 
     /// Instruction pointers mean something else now: all of them, or, unless `global`, those in pages that are not global.
@@ -218,8 +242,7 @@ impl CodeCache {
         // SAFETY: `address` points into the table; it is a block.
         unsafe {
             *self.address(rip) = block;
-            let place = &mut *self.at::<Block>(block);
-            (place.rip, place.key) = (rip, key);
+            self.seen_of(self.at(block)).write(Seen { rip, key });
         }
     }
 
@@ -270,7 +293,7 @@ impl CodeCache {
 
     /// Throws everything away.
     pub(crate) fn clear(&mut self) {
-        self.used = FIRST;
+        (self.used, self.blocks) = (FIRST, 0);
         self.calls = Calls::default();
         self.changed = true;
         // SAFETY: the tables have these many entries.
@@ -298,10 +321,13 @@ impl CodeCache {
         let offset = self.allocate(size_of::<Block>() + size_of_val(uops));
         let (physical, second_page) = (block.physical, block.second_page);
         let bucket = self.bucket(physical);
-        // SAFETY: just allocated; the bucket is one of the table's.
+        self.blocks += 1;
+        block.number = self.blocks;
+        // SAFETY: just allocated and numbered; the bucket is one of the table's.
         unsafe {
             block.next = *bucket;
             *bucket = offset;
+            self.seen_of(&raw const block).write(Seen { rip: 0, key: 0 });
             let place = self.at::<Block>(offset);
             place.write(block);
             place.add(1).cast::<Uop>().copy_from_nonoverlapping(uops.as_ptr(), uops.len());
@@ -380,7 +406,7 @@ impl CodeCache {
                 link = &raw mut (*self.at::<Block>(*link)).next;
             }
             block.physical = u64::MAX;
-            block.key = 0;
+            (*self.seen_of(block)).key = 0;
         }
     }
 }
