@@ -3,11 +3,12 @@
 //! Most requests are `/bin/bash -c COMMAND`, and nearly all they cost a guest is not the command: it is `execve`, the
 //! dynamic loader and bash's own start. So a few shells go through all of that while the guest has nothing else to do.
 //!
-//! Such a shell is started as any other process, only with spaces for a command and with `BASH_ENV` naming a FIFO. A shell
-//! that runs a command reads the file `BASH_ENV` names first, and so it waits at this gate until somebody writes to the
-//! FIFO. A request is then run in three steps: its command is written over the spaces in the shell's memory, where bash
-//! will look for it; what else the request asks for is written to the FIFO as a [`script`]; the FIFO is closed. bash goes
-//! on as if it had just been started.
+//! Such a shell is started as any other process, only with spaces for a command and with `BASH_ENV` naming a [`script`]. A
+//! shell that runs a command executes the file that `BASH_ENV` names first; this one reads from a FIFO, and so the shell waits
+//! at this gate until somebody writes to the FIFO. A request is then run in three steps: its command is written over the spaces
+//! in the shell's memory, where bash will look for it, and what bash has made of its surroundings at its start is put right in
+//! its [`places`]; what else the request asks for is written to the FIFO as a script; the FIFO is closed. bash goes on as if it
+//! had just been started.
 //!
 //! What differs from a new process, and only for who looks closely: the shell's start time, trailing NULs in
 //! `/proc/PID/cmdline` and `BASH_ENV` in `/proc/PID/environ` of the shell itself (not of what it runs); `PIPESTATUS` is
@@ -24,6 +25,7 @@
 
 mod inputs;
 mod mappings;
+mod places;
 mod script;
 mod shell;
 mod symbols;
@@ -318,14 +320,15 @@ impl WaitingShells {
         let index = waiting.shells.iter().position(usable);
         waiting.suspicious |=
             waiting.shells.iter().any(|shell| shell.state == State::AtTheGate && shell.inputs != inputs);
-        let script = script::write(exec, crate::sys::entropy::number()?)?;
+        let random = crate::sys::entropy::number()?;
         let shell = &mut waiting.shells[index?];
+        let script = script::write(exec, (!shell.has_places()).then_some(random))?;
         let command = exec.argv.get(2)?;
         if shared.poller.modify(shell.pidfd(), Token::Leader(key), EventFlags::IN).is_err() {
             shell.give_up();
             return None;
         }
-        let Some(rest) = shell.release(command, &script) else {
+        let Some(rest) = shell.release(command, &script, random) else {
             shell.give_up();
             let _collected_at_the_end =
                 shared.poller.modify(shell.pidfd(), Token::Waiting(shell.key), EventFlags::IN);

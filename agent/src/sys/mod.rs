@@ -7,5 +7,6 @@ pub mod entropy;
 pub mod fork_server;
 pub mod loopback;
 pub mod ptrace;
+pub mod remote;
 pub mod signals;
 pub mod wait;

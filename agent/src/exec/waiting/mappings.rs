@@ -25,7 +25,7 @@ pub fn mappings(pid: Pid) -> Option<Vec<Mapping>> {
 }
 
 impl Mapping {
-    fn parse(line: &str) -> Option<Self> {
+    pub(super) fn parse(line: &str) -> Option<Self> {
         let mut fields = line.split_whitespace();
         let (start, end) = fields.next()?.split_once('-')?;
         let address = |text: &str| Word::from_str_radix(text, 16).ok();

@@ -1,10 +1,11 @@
-//! Which requests a waiting shell can run, and what it is told before the command.
+//! Which requests a waiting shell can run, and what it is told: on its way to the gate, and before the command.
 
 use std::io::Write;
 
 use rustix::fs::Access;
 use wasm_sandbox_protocol::agent::{Exec, Stdin};
 
+use super::places::SEED;
 use super::shell::{BASH, ROOM};
 
 /// The longest script: it must fit into a FIFO at once.
@@ -90,6 +91,7 @@ pub fn suits(exec: &Exec) -> bool {
     program.as_slice() == BASH.as_bytes()
         && option.as_slice() == b"-c"
         && command.len() <= ROOM
+        && !command.contains(&0)
         && !exec.clear_env
         && exec.user.is_none()
         && exec.stdin == Stdin::Null
@@ -97,10 +99,22 @@ pub fn suits(exec: &Exec) -> bool {
         && exec.cpu_time_limit_ms.is_none()
 }
 
+/// What leads a shell to the gate. It does everything that is the same for all requests, so that little is left to do behind
+/// the gate.
+///
+/// The last argument of the last command is `$_`.
+pub fn to_the_gate(gate: &str) -> Option<Vec<u8>> {
+    let mut script = format!("unset BASH_ENV\nRANDOM={SEED}\n. ").into_bytes();
+    quote(gate.as_bytes(), &mut script)?;
+    script.extend_from_slice(b" /bin/bash\n");
+    Some(script)
+}
+
 /// What to tell the shell; `None` if it cannot be told.
 ///
-/// A waiting shell may be in a snapshot and go on in many machines, so `random` must be new for each request.
-pub fn write(exec: &Exec, random: u32) -> Option<Vec<u8>> {
+/// A waiting shell may be in a snapshot and go on in many machines, so it must be told a new random number for each request:
+/// `random`, unless that, the command and the time are put in their [places](super::places).
+pub fn write(exec: &Exec, random: Option<u32>) -> Option<Vec<u8>> {
     let command = exec.argv.get(2)?;
     let mut script = Vec::with_capacity(256 + command.len());
     if let Some(directory) = &exec.cwd {
@@ -128,10 +142,12 @@ pub fn write(exec: &Exec, random: u32) -> Option<Vec<u8>> {
         quote(value, &mut script)?;
         script.push(b'\n');
     }
-    write!(script, "SECONDS=0 RANDOM={} BASH_EXECUTION_STRING=", random.max(1)).ok()?;
-    quote(command, &mut script)?;
-    // The last argument of the last command is `$_`.
-    script.extend_from_slice(b"\nunset BASH_ENV\n: /bin/bash\n");
+    if let Some(random) = random {
+        write!(script, "SECONDS=0 RANDOM={} BASH_EXECUTION_STRING=", random.max(1)).ok()?;
+        quote(command, &mut script)?;
+    }
+    // Never empty: what is left in the gate says that the shell has not begun.
+    script.push(b'\n');
     (script.len() <= LONGEST).then_some(script)
 }
 
@@ -185,6 +201,7 @@ mod tests {
         let mut more = bash("x");
         more.argv.push("y".into());
         assert!(!suits(&more));
+        assert!(!suits(&bash("a\0b")));
     }
 
     #[test]
@@ -204,28 +221,31 @@ mod tests {
             ("TZ", false),
         ] {
             let env = vec![(name.into(), "value".into())];
-            assert_eq!(write(&Exec { env, ..bash("x") }, 1).is_some(), fits, "{name}");
+            assert_eq!(write(&Exec { env, ..bash("x") }, Some(1)).is_some(), fits, "{name}");
         }
         for (value, fits) in [("C", true), ("xx_YY", false)] {
             let env = vec![("LC_ALL".into(), value.into())];
-            assert_eq!(write(&Exec { env, ..bash("x") }, 1).is_some(), fits, "{value}");
+            assert_eq!(write(&Exec { env, ..bash("x") }, Some(1)).is_some(), fits, "{value}");
         }
     }
 
     #[test]
     fn values_are_quoted() {
         let env = vec![("A".into(), "it's\n$x".into())];
-        let script = write(&Exec { env, ..bash("echo") }, 0).expect("fits");
+        let script = write(&Exec { env, ..bash("echo") }, Some(0)).expect("fits");
         let script = String::from_utf8(script).expect("text");
         assert!(script.starts_with("export A='it'\\''s\n$x'\n"), "{script}");
         assert!(script.contains("RANDOM=1 BASH_EXECUTION_STRING='echo'\n"), "{script}");
+        assert_eq!(write(&bash("it's"), None).as_deref(), Some(b"\n".as_slice()));
+        let way = String::from_utf8(to_the_gate("/it's/7").expect("a path")).expect("text");
+        assert!(way.ends_with("\n. '/it'\\''s/7' /bin/bash\n"), "{way}");
         let env = vec![("A".into(), b"\xff".as_slice().into())];
-        assert!(write(&Exec { env, ..bash("echo") }, 0).is_none());
+        assert!(write(&Exec { env, ..bash("echo") }, Some(0)).is_none());
     }
 
     #[test]
     fn directories_must_be_absolute_and_exist() {
-        let with = |cwd: &'static str| write(&Exec { cwd: Some(cwd.into()), ..bash("x") }, 1);
+        let with = |cwd: &'static str| write(&Exec { cwd: Some(cwd.into()), ..bash("x") }, None);
         assert!(with("/").is_some());
         assert!(
             with("tmp").is_none()

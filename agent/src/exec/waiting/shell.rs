@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags};
@@ -11,10 +11,13 @@ use rustix::process::{Pid, Signal};
 use wasm_sandbox_protocol::agent::Exec;
 
 use super::inputs::Inputs;
-use super::{Released, Retry};
+use super::places::{Places, Values};
+use super::{Released, Retry, script};
 use crate::contain::{Containment, Group};
 use crate::exec::launch::{Launched, Launcher, Program};
 use crate::poller::Key;
+use crate::sys::arch::Word;
+use crate::sys::remote;
 
 /// The shell.
 pub const BASH: &str = "/bin/bash";
@@ -50,13 +53,16 @@ pub struct Shell {
     launched: Launched,
     group: Group,
     gate: Gate,
-    memory: Option<(File, u64)>,
+    /// Where its command is, when it is at the gate.
+    command: Option<Word>,
+    /// Where the rest is, if that is known.
+    places: Option<Places>,
     used: Duration,
 }
 
 /// What a shell waits at.
 enum Gate {
-    /// A FIFO, which it opens.
+    /// A FIFO, which it opens; beside it, with an extension, is the script that led it there.
     Fifo(PathBuf),
     /// A pipe, both of whose ends the agent has, too; none when it was opened.
     Pipe(Option<(OwnedFd, OwnedFd)>),
@@ -72,6 +78,8 @@ impl Shell {
         output: Option<(OwnedFd, OwnedFd)>,
     ) -> Option<Self> {
         let inputs = Inputs::now()?;
+        let way = way_to(&fifo);
+        std::fs::write(&way, script::to_the_gate(fifo.to_str()?)?).ok()?;
         let _left_by_an_agent_of_the_same_number = rustix::fs::unlink(&fifo);
         rustix::fs::mknodat(CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o600), 0).ok()?;
         let started = containment.group().ok().and_then(|mut group| {
@@ -79,7 +87,7 @@ impl Shell {
             let spaces = " ".repeat(ROOM);
             let exec = Exec {
                 argv: vec![BASH.into(), "-c".into(), spaces.as_str().into()],
-                env: vec![("BASH_ENV".into(), fifo.to_str()?.into())],
+                env: vec![("BASH_ENV".into(), way.to_str()?.into())],
                 ..Exec::default()
             };
             match launcher.launch_on(&exec, Program::Named, &group, output) {
@@ -91,22 +99,22 @@ impl Shell {
             }
         });
         let Some((launched, group)) = started else {
-            let _gone = rustix::fs::unlink(&fifo);
+            remove(&fifo);
             return None;
         };
         let _as_fast_as_others = rustix::process::setpriority_process(Some(launched.pid), LOWEST);
-        let (memory, used, gate) = (None, Duration::ZERO, Gate::Fifo(fifo));
-        Some(Self { key, inputs, state: State::Starting, launched, group, gate, memory, used })
+        let (state, gate, used) = (State::Starting, Gate::Fifo(fifo), Duration::ZERO);
+        Some(Self { key, inputs, state, launched, group, gate, command: None, places: None, used })
     }
 
     /// Another one, at the gate from the beginning: a copy of this one as a process of its own.
     pub fn copied(&self, key: Key, launched: Launched, pipe: (OwnedFd, OwnedFd), group: Group) -> Self {
-        let open = |place| Some((open_memory(launched.pid).ok()?, place));
         Self {
             key,
             inputs: self.inputs.clone(),
             state: State::AtTheGate,
-            memory: self.memory.as_ref().and_then(|(_, place)| open(*place)),
+            command: self.command,
+            places: self.places,
             launched,
             group,
             gate: Gate::Pipe(Some(pipe)),
@@ -114,9 +122,20 @@ impl Shell {
         }
     }
 
-    /// Its memory, when it is at the gate.
-    pub fn memory(&self) -> Option<&File> {
-        self.memory.as_ref().map(|(memory, _)| memory)
+    /// Its memory.
+    pub fn memory(&self) -> Option<File> {
+        let path = format!("/proc/{}/mem", self.pid().as_raw_nonzero());
+        File::options().read(true).write(true).open(path).ok()
+    }
+
+    /// Finds the places where its copies, too, get what a request needs.
+    pub fn find_places(&mut self) {
+        self.places = self.memory().and_then(|memory| Places::find(self.pid(), &memory));
+    }
+
+    /// Whether they were found: a script need not say what is written there.
+    pub fn has_places(&self) -> bool {
+        self.places.is_some()
     }
 
     /// The agent's end of its standard output.
@@ -141,7 +160,7 @@ impl Shell {
             return;
         }
         self.state = State::AtTheGate;
-        if self.open_memory(arguments).is_none() {
+        if self.find_command(arguments).is_none() {
             return self.give_up();
         }
         // Without control groups, the start counts as part of the command.
@@ -165,8 +184,8 @@ impl Shell {
     }
 
     /// Finds the place of the command, and clears it.
-    fn open_memory(&mut self, arguments: u64) -> Option<()> {
-        let memory = open_memory(self.pid()).ok()?;
+    fn find_command(&mut self, arguments: u64) -> Option<()> {
+        let memory = self.memory()?;
         let mut found = vec![0; BEFORE.len() + ROOM + 1];
         memory.read_exact_at(&mut found, arguments).ok()?;
         let (before, rest) = found.split_at(BEFORE.len());
@@ -176,17 +195,21 @@ impl Shell {
         if !expected || memory.write_at(&[0; ROOM], command).ok()? != ROOM {
             return None;
         }
-        self.memory = Some((memory, command));
+        self.command = Some(Word::try_from(command).ok()?);
         Some(())
     }
 
-    /// Lets it run `command` after `script`. If this fails it has not begun with the command, and must be given up. Returns
-    /// the reading end of the FIFO: what is still in it when the shell has ended was not read.
-    pub fn release(&mut self, command: &[u8], script: &[u8]) -> Option<OwnedFd> {
-        let (memory, place) = self.memory.as_ref()?;
-        if command.len() > ROOM || memory.write_at(command, *place).ok()? != command.len() {
+    /// Lets it run `command` after `script`, with `random` as the seed of its random numbers if it [has
+    /// places](Self::has_places). If this fails it has not begun with the command, and must be given up. Returns the reading
+    /// end of the FIFO: what is still in it when the shell has ended was not read.
+    pub fn release(&mut self, command: &[u8], script: &[u8], random: u32) -> Option<OwnedFd> {
+        if command.len() > ROOM {
             return None;
         }
+        let values = Values::now(command, random);
+        let mut writes = vec![(self.command?, command)];
+        writes.extend(self.places.iter().flat_map(|places| places.writes(&values)));
+        remote::write(self.pid(), &writes).ok()?;
         // Somebody may have stopped everything called bash.
         rustix::process::pidfd_send_signal(self.pidfd(), Signal::CONT).ok()?;
         let (gate, rest) = match &mut self.gate {
@@ -229,16 +252,21 @@ impl Shell {
         self.group
     }
 
-    /// Removes the FIFO, which nobody opens any more.
+    /// Removes the FIFO and the script, which nobody opens any more.
     pub fn remove_fifo(&self) {
         if let Gate::Fifo(fifo) = &self.gate {
-            let _gone = rustix::fs::unlink(fifo);
+            remove(fifo);
         }
     }
 }
 
-fn open_memory(pid: Pid) -> std::io::Result<File> {
-    File::options().read(true).write(true).open(format!("/proc/{}/mem", pid.as_raw_nonzero()))
+/// Where the script is that leads a shell to its FIFO.
+fn way_to(fifo: &Path) -> PathBuf {
+    fifo.with_extension("sh")
+}
+
+fn remove(fifo: &Path) {
+    let _gone = (rustix::fs::unlink(fifo), rustix::fs::unlink(way_to(fifo)));
 }
 
 /// Of `/proc/PID/stat`: whether the process sleeps, and the address of its arguments.

@@ -58,13 +58,14 @@ impl WorkingSet {
         cut(&stopped, &registers, pid).ok()?;
         stopped.set_registers(registers.again()).ok()?;
         let exec = Exec { argv: vec![BASH.into(), "-c".into(), LESSON.into()], ..Exec::default() };
-        let script = script::write(&exec, crate::sys::entropy::number()?)?;
+        let random = crate::sys::entropy::number()?;
+        let script = script::write(&exec, Some(random))?;
         let mut rest: Option<OwnedFd> = None;
         let begin = || {
             if !shell.sleeps() {
                 return false;
             }
-            rest = shell.release(LESSON.as_bytes(), &script);
+            rest = shell.release(LESSON.as_bytes(), &script, random);
             rest.is_some()
         };
         let mut found = Self::default();

@@ -26,6 +26,7 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 use rustix::time::Timespec;
 
 use super::mappings::{Mapping, mappings};
+use super::places;
 use super::shell::{BASH, Shell};
 use super::symbols;
 use super::working_set::WorkingSet;
@@ -101,7 +102,8 @@ impl Zygote {
     /// Makes it ready, now that it is at the gate: its copies inherit the pages of `working_set`.
     pub fn prepare(&mut self, working_set: Option<&WorkingSet>) -> Option<()> {
         let pid = self.shell.pid();
-        let memory = self.shell.memory()?;
+        self.shell.find_places();
+        let memory = &self.shell.memory()?;
         let identifiers = identifiers(pid, memory)?;
         let stopped = Stopped::new(pid).ok()?;
         let mut registers = stopped.registers().ok()?;
@@ -222,20 +224,14 @@ fn behind_a_program(pid: Pid, memory: &File, length: usize) -> Option<Word> {
 /// Where a shell has its process identifier.
 fn identifiers(pid: Pid, memory: &File) -> Option<[Word; 4]> {
     let number = pid.as_raw_nonzero().get();
-    // The program itself comes first, from its first byte on.
-    let first = mappings(pid)?.into_iter().next()?;
-    if first.offset != 0 || !first.file.ends_with("/bash") {
-        return None;
-    }
-    let places = symbols::find(&File::open(BASH).ok()?, IDENTIFIERS)?;
+    let mappings = mappings(pid)?;
+    let program = places::program(&mappings)?;
+    let variables = symbols::find(&File::open(BASH).ok()?, IDENTIFIERS)?;
     let holds = |place: Word| {
         let mut value = [0; 4];
         memory.read_exact_at(&mut value, place.into()).is_ok() && i32::from_le_bytes(value) == number
     };
-    let found = places.map(|place| {
-        let place = Word::try_from(place).ok().and_then(|place| first.start.checked_add(place));
-        place.filter(|place| holds(*place)).unwrap_or(0)
-    });
+    let found = variables.map(|place| places::at(program, place).filter(|place| holds(*place)).unwrap_or(0));
     // `$$` and the process group are known to be among them: otherwise this is not the bash it is taken for.
     (found[0] != 0 && found[1] != 0).then_some(found)
 }
