@@ -445,6 +445,8 @@ impl Operations {
         if progress == Progress::Gone
             && let Some(process) = self.processes.remove(&key)
         {
+            // The host need not wait until everything is closed.
+            let _reported_by_the_next_flush = self.shared.sender.flush(&self.shared.poller);
             process.close(&mut self.shared);
         }
     }

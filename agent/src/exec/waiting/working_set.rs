@@ -6,6 +6,9 @@
 //! short command costs. So one shell, before all others, shows which pages it takes: its mappings are cut into single
 //! pages, beyond which Linux does not look, and it executes a few lines of typical script. What it and its children
 //! have in their page tables at their ends is what the zygote keeps.
+//!
+//! The number of mappings counts as well, at both ends of a copy. What the linker keeps apart, the code of a file and the
+//! constants before and behind it, is one mapping in a zygote; its constants could be executed, if anybody wanted to.
 #![allow(clippy::useless_conversion, reason = "an address is a u64 only on some processors")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +24,7 @@ use wasm_sandbox_protocol::agent::Exec;
 use super::mappings::{Mapping, mappings};
 use super::script;
 use super::shell::{BASH, Shell};
-use crate::sys::arch::{MADVISE, Registers, Word};
+use crate::sys::arch::{MADVISE, MPROTECT, Registers, Word};
 use crate::sys::ptrace::Stopped;
 
 /// What the shell executes: variables, tests, loops, command substitution, a pipe, a program that cannot be executed, output.
@@ -31,12 +34,18 @@ const LESSON: &str = "x=$(echo \"${HOME%/}\"); if [ \"$x\" != y ] && [[ $x == * 
 /// How long that may take: a quarter of a second is usual, a cold translator needs more.
 const PATIENCE: Duration = Duration::from_secs(4);
 
+/// Files with larger mappings would take long to cut.
+const LARGEST: u64 = 4 << 20;
+
 /// Bytes in a page.
 const PAGE: Word = 4096;
 
 /// `madvise`: forget pages; leave pages out of core dumps, which makes them a mapping of their own.
 const MADV_DONTNEED: Word = 4;
 const MADV_DONTDUMP: Word = 16;
+
+/// `mprotect`: what is there may be read and executed.
+const READ_AND_EXECUTE: Word = 1 | 4;
 
 /// Bits of an entry of `/proc/PID/pagemap`: the page is in the page table; it is the file's own, not a copy.
 const PRESENT: u64 = 1 << 63;
@@ -87,6 +96,7 @@ impl WorkingSet {
     /// copies inherit them.
     pub fn keep(&self, stopped: &Stopped, registers: &Registers, pid: Pid, memory: &File) -> Result<()> {
         let map = PageMap::of(pid)?;
+        join(stopped, registers, pid, &map)?;
         for mapping in of_files(pid)? {
             let wanted = self.0.get(&mapping.file);
             let is_wanted = |index| wanted.is_some_and(|wanted| wanted.contains(&mapping.page(index)));
@@ -115,18 +125,36 @@ impl Mapping {
         u64::from((self.end - self.start) / PAGE)
     }
 
-    /// Whether another one follows that is the same in all else.
+    /// Whether another one follows, in memory and in the file.
     fn goes_on_in(&self, next: &Self) -> bool {
         let length = u64::from(self.end - self.start);
-        self.end == next.start
-            && self.offset + length == next.offset
-            && (&self.file, &self.rights) == (&next.file, &next.rights)
+        self.end == next.start && self.offset + length == next.offset && self.file == next.file
     }
 
     /// The number in the file of one of its pages.
     fn page(&self, index: u64) -> u64 {
         self.offset / u64::from(PAGE) + index
     }
+}
+
+/// Makes one mapping of those that follow each other in memory and in a file, as far as they were never written to.
+fn join(stopped: &Stopped, registers: &Registers, pid: Pid, map: &PageMap) -> Result<()> {
+    let mut joined: Vec<(Mapping, Word)> = Vec::new();
+    for mapping in pieces(pid)? {
+        if map.pages(&mapping)?.into_iter().any(is_copy) {
+            continue;
+        }
+        match joined.last_mut() {
+            Some((last, count)) if last.goes_on_in(&mapping) => {
+                (last.end, *count) = (mapping.end, *count + 1)
+            }
+            _ => joined.push((mapping, 1)),
+        }
+    }
+    for (all, _) in joined.into_iter().filter(|(_, count)| *count > 1) {
+        call(stopped, registers, MPROTECT, [all.start, all.end - all.start, READ_AND_EXECUTE])?;
+    }
+    Ok(())
 }
 
 /// Takes all pages of files from a shell, and cuts its mappings of files into single pages.
@@ -138,24 +166,30 @@ fn cut(stopped: &Stopped, registers: &Registers, pid: Pid) -> Result<()> {
             forget(stopped, registers, mapping.start + start * PAGE, length * PAGE)?;
         }
         for start in (mapping.start..mapping.end).step_by(2 * PAGE as usize) {
-            advise(stopped, registers, [start, PAGE, MADV_DONTDUMP])?;
+            call(stopped, registers, MADVISE, [start, PAGE, MADV_DONTDUMP])?;
         }
     }
     Ok(())
 }
 
-/// Mappings of files that nobody writes to; pieces of what was one are one.
-fn of_files(pid: Pid) -> Result<Vec<Mapping>> {
-    let mut found: Vec<Mapping> = Vec::new();
-    for mapping in mappings(pid).ok_or(Errno::SRCH)? {
+/// Mappings of files that nobody writes to.
+fn pieces(pid: Pid) -> Result<impl Iterator<Item = Mapping>> {
+    let is_one = |mapping: &Mapping| {
         let is_code_or_constant =
             matches!(&*mapping.rights, "r-xp" | "r--p") && mapping.file.starts_with('/');
-        // Locales are maps of their own, which a shell hardly looks at.
-        if !is_code_or_constant || mapping.file.contains("/locale/") {
-            continue;
-        }
+        is_code_or_constant && u64::from(mapping.end - mapping.start) <= LARGEST
+    };
+    Ok(mappings(pid).ok_or(Errno::SRCH)?.into_iter().filter(is_one))
+}
+
+/// The same, but pieces of what was one are one.
+fn of_files(pid: Pid) -> Result<Vec<Mapping>> {
+    let mut found: Vec<Mapping> = Vec::new();
+    for mapping in pieces(pid)? {
         match found.last_mut() {
-            Some(last) if last.goes_on_in(&mapping) => last.end = mapping.end,
+            Some(last) if last.goes_on_in(&mapping) && last.rights == mapping.rights => {
+                last.end = mapping.end
+            }
             _ => found.push(mapping),
         }
     }
@@ -185,11 +219,11 @@ fn is_copy(page: u64) -> bool {
 }
 
 fn forget(stopped: &Stopped, registers: &Registers, start: Word, length: Word) -> Result<()> {
-    advise(stopped, registers, [start, length, MADV_DONTNEED])
+    call(stopped, registers, MADVISE, [start, length, MADV_DONTNEED])
 }
 
-fn advise(stopped: &Stopped, registers: &Registers, arguments: [Word; 3]) -> Result<()> {
-    if stopped.call(registers, MADVISE, arguments)? == 0 { Ok(()) } else { Err(Errno::INVAL) }
+fn call(stopped: &Stopped, registers: &Registers, number: Word, arguments: [Word; 3]) -> Result<()> {
+    if stopped.call(registers, number, arguments)? == 0 { Ok(()) } else { Err(Errno::INVAL) }
 }
 
 /// Where, and how long, something is true.

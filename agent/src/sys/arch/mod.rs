@@ -7,4 +7,4 @@
 #[cfg_attr(target_arch = "x86_64", path = "x86_64.rs")]
 mod processor;
 
-pub use processor::{CODE_ON_STACK, Frame, MADVISE, RED_ZONE, Registers, Word, clone3_and_call};
+pub use processor::{CODE_ON_STACK, Frame, MADVISE, MPROTECT, RED_ZONE, Registers, Word, clone3_and_call};

@@ -5,6 +5,9 @@ use std::ffi::c_void;
 /// What a register holds.
 pub type Word = u32;
 
+/// The system call `mprotect`.
+pub const MPROTECT: Word = 125;
+
 /// The system call `madvise`.
 pub const MADVISE: Word = 219;
 

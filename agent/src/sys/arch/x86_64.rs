@@ -5,6 +5,9 @@ use std::ffi::c_void;
 /// What a register holds.
 pub type Word = u64;
 
+/// The system call `mprotect`.
+pub const MPROTECT: Word = 10;
+
 /// The system call `madvise`.
 pub const MADVISE: Word = 28;
 
