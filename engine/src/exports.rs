@@ -53,6 +53,14 @@ pub extern "C" fn engine_run(instructions: u64) -> u32 {
     cpu().map_or(crate::Stop::Shutdown, |cpu| cpu.run(instructions)) as u32
 }
 
+/// Throws decoded code away: what is executed from now on is decoded anew, and lies together in the order of its execution.
+#[unsafe(no_mangle)]
+pub extern "C" fn engine_renew_code() {
+    if let Some(cpu) = cpu() {
+        cpu.code.renew();
+    }
+}
+
 /// Where the `Shared` block lies.
 #[unsafe(no_mangle)]
 pub extern "C" fn engine_shared() -> u32 {

@@ -131,9 +131,13 @@ fn warm_snapshot(config: &SandboxConfig, report: &mut Report) -> Result<MachineS
     // Who goes on from it brings its own clock.
     let sources = Sources::default();
     let sandbox = Sandbox::start(SandboxConfig { snapshot: None, sources, ..config.clone() })?;
-    let steps = warm_up::requests(config.engine.kind());
-    let all = steps.len();
-    for (number, request) in steps.into_iter().enumerate() {
+    let kind = config.engine.kind();
+    let (first, again) = (warm_up::requests(kind), warm_up::again(kind));
+    let (all, new) = (first.len() + again.len(), first.len());
+    for (number, request) in first.into_iter().chain(again).enumerate() {
+        if number == new {
+            sandbox.renew_code();
+        }
         let response = sandbox.request(number as u64, request);
         if !response.success {
             bail!("the machine did not get through its warm-up: {:?}", response.outcome);

@@ -1,6 +1,8 @@
 //! What the machine does before its snapshot is taken, so that page cache and translated code of the
 //! usual tools are in it.
 
+use std::iter::repeat_n;
+
 use wasm_sandbox::EngineKind;
 use wasm_sandbox::protocol::json::{Language, ReadFile, Request, RunCode, SessionClose, Shell, WriteFile};
 
@@ -9,7 +11,7 @@ use wasm_sandbox::protocol::json::{Language, ReadFile, Request, RunCode, Session
 const fn rounds(engine: EngineKind) -> usize {
     match engine {
         EngineKind::V86 => 5,
-        EngineKind::Wx86 => 2,
+        EngineKind::Wx86 => 1,
     }
 }
 
@@ -18,9 +20,12 @@ const fn rounds(engine: EngineKind) -> usize {
 const fn shells(engine: EngineKind) -> usize {
     match engine {
         EngineKind::V86 => 3000,
-        EngineKind::Wx86 => 30,
+        EngineKind::Wx86 => SHELLS,
     }
 }
+
+/// Enough for all waiting shells to have their turn.
+const SHELLS: usize = 30;
 
 /// Commands that together use what most sandboxes use.
 const COMMANDS: [&str; 13] = [
@@ -49,35 +54,57 @@ const FILE: &str = "/tmp/.warm-up";
 pub fn requests(engine: EngineKind) -> Vec<Request> {
     let mut requests = Vec::new();
     for _ in 0..rounds(engine) {
-        requests.extend(COMMANDS.iter().map(|command| shell(command)));
-        for size in [1 << 10, 4 << 20] {
-            let content = "x".repeat(size);
-            requests.push(WriteFile { path: FILE.into(), content, ..WriteFile::default() }.into());
-            requests.push(ReadFile { path: FILE.into(), ..ReadFile::default() }.into());
-        }
+        requests.extend(commands());
+        requests.extend(file(1 << 10));
+        requests.extend(file(4 << 20));
     }
-    for _ in 0..shells(engine) {
-        requests.push(shell("echo hi"));
-    }
+    requests.extend(repeat_n(shell("echo hi"), shells(engine)));
     for _ in 0..rounds(engine) {
-        let session = Some("warm-up".to_owned());
-        for command in ["cd /tmp; x=1", "ls -la; echo $x"] {
-            let command = command.to_owned();
-            requests.push(
-                Shell { command, session: session.clone(), time_limit_ms: TIME, ..Shell::default() }.into(),
-            );
-        }
-        for code in [
-            "x = [n * n for n in range(1000)]\nsum(x)",
-            "import json, re, os, sys\nprint(len(json.dumps(x)))",
-        ] {
-            requests.push(python(code));
-        }
-        requests.push(SessionClose { session: "warm-up".into(), language: None }.into());
-        requests.push(SessionClose { session: "warm-up".into(), language: Some(Language::Python) }.into());
+        requests.extend(sessions());
     }
-    requests.push(shell(&format!("rm -f {FILE}; sync")));
+    requests.push(clean_up());
     requests
+}
+
+/// What the machine does again after its code was [forgotten](wasm_sandbox::Sandbox::renew_code), the most frequent first:
+/// so the code of what nearly all requests have in common lies together.
+pub fn again(engine: EngineKind) -> Vec<Request> {
+    if engine == EngineKind::V86 {
+        return Vec::new();
+    }
+    let frequent = repeat_n(shell("echo hi"), SHELLS).chain(file(1 << 10));
+    frequent.chain(commands()).chain(file(4 << 20)).chain(sessions()).chain([clean_up()]).collect()
+}
+
+fn commands() -> impl Iterator<Item = Request> {
+    COMMANDS.iter().map(|command| shell(command))
+}
+
+/// A file of this size comes, and is read.
+fn file(size: usize) -> [Request; 2] {
+    let content = "x".repeat(size);
+    [
+        WriteFile { path: FILE.into(), content, ..WriteFile::default() }.into(),
+        ReadFile { path: FILE.into(), ..ReadFile::default() }.into(),
+    ]
+}
+
+fn sessions() -> Vec<Request> {
+    let session = Some("warm-up".to_owned());
+    let in_bash = ["cd /tmp; x=1", "ls -la; echo $x"].map(|command| {
+        let (command, session) = (command.to_owned(), session.clone());
+        Shell { command, session, time_limit_ms: TIME, ..Shell::default() }.into()
+    });
+    let in_python =
+        ["x = [n * n for n in range(1000)]\nsum(x)", "import json, re, os, sys\nprint(len(json.dumps(x)))"]
+            .map(python);
+    let ends = [None, Some(Language::Python)]
+        .map(|language| SessionClose { session: "warm-up".into(), language }.into());
+    in_bash.into_iter().chain(in_python).chain(ends).collect()
+}
+
+fn clean_up() -> Request {
+    shell(&format!("rm -f {FILE}; sync"))
 }
 
 fn shell(command: &str) -> Request {

@@ -114,6 +114,14 @@ impl Machine {
         Ok(Self { vcpu, console: ConsoleLog::default() })
     }
 
+    /// Has the code of what the guest does next lie together in memory: see [`CpuEngine::renew_code`].
+    ///
+    /// # Errors
+    /// [`MachineError::Vcpu`]: the machine is lost.
+    pub fn renew_code(&mut self) -> Result<(), MachineError> {
+        Ok(self.vcpu.renew_code()?)
+    }
+
     /// The machine at this moment, with an `attachment` for its user. The machine's clock stands while
     /// it is taken.
     ///

@@ -136,6 +136,11 @@ impl Guest {
         self.channel.release_after(&HostToAgent::Thaw);
     }
 
+    /// Has the code of what the guest does next lie together in memory.
+    pub(crate) fn renew_code(&mut self) -> Result<(), GuestError> {
+        Ok(self.machine.renew_code()?)
+    }
+
     /// The guest at this moment, which must be one of rest, with `host_state` beside it.
     pub(crate) fn snapshot(&mut self, host_state: Vec<u8>) -> Result<MachineSnapshot, GuestError> {
         let ready = self.ready.clone().ok_or_else(|| GuestError::Crashed("it has not booted yet".into()))?;

@@ -118,6 +118,15 @@ impl Sandbox {
         snapshot.recv().unwrap_or_else(|_| Err(stopped()))
     }
 
+    /// Prepares for a snapshot that others will start from: what the guest has done so far is forgotten by its CPU, and
+    /// the code of what it does next comes to lie together in memory, in the order of its execution. A machine that starts
+    /// from the snapshot and does the same touches less memory and is quicker.
+    pub fn renew_code(&self) {
+        if let Some(jobs) = &self.jobs {
+            let _the_machine_has_ended = jobs.send(Job::RenewCode);
+        }
+    }
+
     /// Queues a request, or the answer that says what is wrong with one.
     pub(crate) fn submit_job(&self, ticket: Ticket, request: Result<Request, Failure>) {
         let Some(jobs) = &self.jobs else { return };

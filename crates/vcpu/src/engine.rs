@@ -120,6 +120,16 @@ pub trait CpuEngine<B: Bus>: Send {
     /// [`VcpuError::Trapped`]: the guest brought the engine down; only dropping it is left.
     fn run(&mut self) -> Result<Slice, VcpuError>;
 
+    /// Forgets decoded code, so that the code of whatever the guest does next comes to lie together in memory: nearer to
+    /// the processor's caches, and on fewer pages than if it lay where boot and other work have left room. An
+    /// engine that keeps code in another way does nothing.
+    ///
+    /// # Errors
+    /// [`VcpuError::Trapped`].
+    fn renew_code(&mut self) -> Result<(), VcpuError> {
+        Ok(())
+    }
+
     /// The CPU and its RAM at this moment, between two slices. Costs what was written since the
     /// engine was made; the files of the snapshot it was made from are shared.
     ///

@@ -291,6 +291,16 @@ impl CodeCache {
         }
     }
 
+    /// Throws everything away, and gives what it lay in back as zeros.
+    pub(crate) fn renew(&mut self) {
+        // SAFETY: the arena and the table are in use as far as this.
+        unsafe {
+            self.arena.write_bytes(0, self.used);
+            self.seen.write_bytes(0, self.blocks as usize + 1);
+        }
+        self.clear();
+    }
+
     /// Throws everything away.
     pub(crate) fn clear(&mut self) {
         (self.used, self.blocks) = (FIRST, 0);

@@ -29,6 +29,8 @@ pub(crate) enum Job {
     Request { ticket: Ticket, request: Box<Result<Request, Failure>> },
     /// Gives the machine's present state away.
     Snapshot(Sender<Result<MachineSnapshot, Failure>>),
+    /// Has the code of what comes next lie together in memory.
+    RenewCode,
     /// Stops the requests with this id.
     Cancel(RequestId),
     /// Stops everything; the worker ends.

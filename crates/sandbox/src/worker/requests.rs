@@ -36,7 +36,7 @@ pub(super) fn needs_guest(job: &Job) -> bool {
         Job::Request { request, .. } => {
             !matches!(**request, Err(_) | Ok(Request::Reset(_) | Request::Hello(_)))
         }
-        Job::Snapshot(_) => true,
+        Job::Snapshot(_) | Job::RenewCode => true,
         Job::Cancel(_) | Job::Stop => false,
     }
 }
@@ -50,6 +50,13 @@ impl Worker {
             },
             Job::Snapshot(target) => {
                 let _nobody_waits_any_more = target.send(self.take_snapshot());
+            }
+            Job::RenewCode => {
+                if let State::Up(guest) = &mut self.state
+                    && let Err(error) = guest.renew_code()
+                {
+                    self.guest_is_gone(error);
+                }
             }
             Job::Cancel(target) => self.cancel(&target),
             Job::Stop => {}

@@ -88,6 +88,7 @@ impl<B: Bus> Wx86<B> {
             new: function(&instance, &mut store, "engine_new")?,
             boot: function(&instance, &mut store, "engine_boot")?,
             run: function(&instance, &mut store, "engine_run")?,
+            renew_code: function(&instance, &mut store, "engine_renew_code")?,
             shared: function(&instance, &mut store, "engine_shared")?,
             invalidate: function(&instance, &mut store, "engine_invalidate")?,
         };
@@ -179,6 +180,11 @@ impl<B: Bus> CpuEngine<B> for Wx86<B> {
                 other => return Err(module_error(format!("`engine_run` returned {other}"))),
             }
         }
+    }
+
+    fn renew_code(&mut self) -> Result<(), VcpuError> {
+        let renew = self.exports.renew_code.clone();
+        self.call(&renew, ())
     }
 
     fn snapshot(&mut self) -> Result<EngineSnapshot, VcpuError> {

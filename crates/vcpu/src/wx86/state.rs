@@ -15,6 +15,8 @@ pub(super) struct Exports {
     pub(super) boot: TypedFunc<(u32, u64, u64, u64, u64, u32), ()>,
     /// Most instructions; how it ended.
     pub(super) run: TypedFunc<u64, u32>,
+    /// Throws decoded code away.
+    pub(super) renew_code: TypedFunc<(), ()>,
     /// The wasm offset of the shared block.
     pub(super) shared: TypedFunc<(), u32>,
     /// Guest-physical start and end of what a device has written.
