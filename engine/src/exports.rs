@@ -57,7 +57,7 @@ pub extern "C" fn engine_run(instructions: u64) -> u32 {
 #[unsafe(no_mangle)]
 pub extern "C" fn engine_renew_code() {
     if let Some(cpu) = cpu() {
-        cpu.code.renew();
+        cpu.renew_code();
     }
 }
 

@@ -193,6 +193,12 @@ impl Cpu {
         self.lazy.bits() | self.system_flags | flag::ONE
     }
 
+    /// EFLAGS as PUSHF stores them.
+    #[inline(never)]
+    pub(crate) fn pushed_flags(&self) -> u32 {
+        self.flags() & !(flag::RF | flag::VM)
+    }
+
     /// Sets all of EFLAGS, unchecked; undefined bits are dropped.
     pub fn set_flags(&mut self, value: u32) {
         self.lazy = LazyFlags { from: FlagsFrom::Bits, a: i64::from(value & flag::STATUS), b: 0, result: 0 };

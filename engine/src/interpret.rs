@@ -18,12 +18,13 @@ use crate::memory::{Access, PAGE, PAGE_MASK, Tlb, is_canonical};
 use crate::run::Left;
 use crate::simd::V;
 use crate::state::PAGE_REGISTER;
-use crate::{Cpu, Fault, general};
+use crate::{Cpu, Fault, flag, general};
 
 /// Byte offsets of registers in `Cpu::regs`.
 const RAX: u8 = 0;
 const CL: u8 = 8;
 const RDX: u8 = 2 * 8;
+const RBX: u8 = 3 * 8;
 const RSP: u8 = 4 * 8;
 const RBP: u8 = 5 * 8;
 
@@ -37,7 +38,7 @@ const SUB: u8 = 5;
 const XOR: u8 = 6;
 const CMP: u8 = 7;
 /// CF and OF.
-const CARRY_AND_OVERFLOW: u32 = crate::flag::CF | crate::flag::OF;
+const CARRY_AND_OVERFLOW: u32 = flag::CF | flag::OF;
 /// Operations of `Cpu::shift`.
 const SHL: u8 = 4;
 const SHR: u8 = 5;
@@ -515,6 +516,45 @@ impl Cpu {
                         macro_rules! pop {
                             ($t:ty) => {
                                 load!($t, u64::from(get!($t, RSP)), Top)
+                            };
+                        }
+                        // Elsewhere it depends on more.
+                        macro_rules! in_kernel {
+                            () => {
+                                if cpu.cpl != 0 {
+                                    miss!(u8, Never, false)
+                                }
+                            };
+                        }
+                        macro_rules! xadd {
+                            ($t:ty) => {
+                                modify!($t, |old| {
+                                    let b = get!($t, uop.a).sign();
+                                    let sum = cpu.alu::<ADD, $t>(old.sign(), b);
+                                    put!($t, uop.a, old);
+                                    sum as $t
+                                })
+                            };
+                        }
+                        // Memory is written in any case.
+                        macro_rules! cmpxchg {
+                            ($t:ty) => {
+                                modify!($t, |old| {
+                                    let expected = get!($t, RAX);
+                                    cpu.alu::<CMP, $t>(expected.sign(), old.sign());
+                                    if old == expected {
+                                        get!($t, uop.a)
+                                    } else {
+                                        put!($t, RAX, old);
+                                        old
+                                    }
+                                })
+                            };
+                        }
+                        // Two registers of 4 bytes as one number.
+                        macro_rules! both {
+                            ($high:expr, $low:expr) => {
+                                u64::from(get!(u32, $high)) << 32 | u64::from(get!(u32, $low))
                             };
                         }
                         macro_rules! return_address {
@@ -1100,6 +1140,39 @@ impl Cpu {
                                 put!(u64, RBP, value);
                             }
                             Op::Nop => {}
+                            Op::Cli => {
+                                in_kernel!();
+                                cpu.system_flags &= !flag::IF;
+                            }
+                            Op::Sti => {
+                                in_kernel!();
+                                if cpu.system_flags & flag::IF == 0 {
+                                    cpu.system_flags |= flag::IF;
+                                    cpu.interrupt_shadow = true;
+                                    if cpu.shared.has_interrupt() {
+                                        break 'exit Exit::CHANGED;
+                                    }
+                                }
+                            }
+                            Op::Cld => cpu.system_flags &= !flag::DF,
+                            Op::PushF32 => push!(u32, cpu.pushed_flags()),
+                            Op::PushF64 => push!(u64, u64::from(cpu.pushed_flags())),
+                            Op::XaddMr32 => xadd!(u32),
+                            Op::XaddMr64 => xadd!(u64),
+                            Op::CmpxchgMr32 => cmpxchg!(u32),
+                            Op::CmpxchgMr64 => cmpxchg!(u64),
+                            Op::Cmpxchg8b => {
+                                modify!(u64, |old| {
+                                    let equal = old == both!(RDX, RAX);
+                                    let new = if equal { both!(CL, RBX) } else { old };
+                                    if !equal {
+                                        put!(u32, RAX, old as u32);
+                                        put!(u32, RDX, (old >> 32) as u32);
+                                    }
+                                    cpu.set_status_flags(flag::ZF, if equal { flag::ZF } else { 0 });
+                                    new
+                                })
+                            }
                             Op::VectorRr => {
                                 sse!();
                                 vector!(uop.a).write(vector!(uop.b).read())

@@ -78,6 +78,12 @@ impl Cpu {
         self.shared.instructions = self.instructions();
     }
 
+    /// Throws decoded code away: what is executed from now on is decoded anew, and lies together in the order of its
+    /// execution.
+    pub fn renew_code(&mut self) {
+        self.code.renew();
+    }
+
     /// Ends the chain of blocks being executed at the next opportunity, as something may have changed.
     pub(crate) fn leave_soon(&mut self) {
         self.withheld += self.budget;

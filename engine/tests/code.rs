@@ -52,6 +52,29 @@ fn code_written_through_another_mapping_runs_changed() {
 }
 
 #[test]
+fn code_that_was_thrown_away_goes_on() {
+    for kind in [Kind::Flat, Kind::Narrow, Kind::Pae, Kind::Long] {
+        // call CROSSING; add eax, 1; cmp eax, 1000; jne to the call; hlt
+        let mut code = vec![0xE8];
+        code.extend((CROSSING as u32 - CODE as u32 - 5).to_le_bytes());
+        code.extend([0x83, 0xC0, 1, 0x3D, 0xE8, 3, 0, 0, 0x75, 0xF1, 0xF4]);
+        let mut machine = Machine::new(kind, &code);
+        // add ecx, 0x10101; ret
+        machine.write(CROSSING, &[0x81, 0xC1, 1, 1, 1, 0, 0xC3]);
+        (machine.cpu.regs[0], machine.cpu.regs[1]) = (0, 0);
+        let mut rounds = 0;
+        while !machine.cpu.halted {
+            machine.cpu.run(97);
+            machine.cpu.renew_code();
+            rounds += 1;
+            assert!(rounds < 100, "{kind:?}");
+        }
+        assert!(rounds > 50, "{kind:?}");
+        assert_eq!((machine.cpu.regs[0], machine.cpu.regs[1]), (1000, 1000 * 0x10101), "{kind:?}");
+    }
+}
+
+#[test]
 fn a_page_with_another_frame_runs_what_is_in_it() {
     for kind in [Kind::Narrow, Kind::Pae, Kind::Long] {
         let size = if kind == Kind::Narrow { 4 } else { 8 };

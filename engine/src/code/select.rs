@@ -141,6 +141,18 @@ impl Lowering {
                 uop.a = register_offset(insn.op0_register())?;
                 Some(uop)
             }
+            Mnemonic::Cli => Some(Uop { op: Op::Cli, ..uop }),
+            Mnemonic::Sti => Some(Uop { op: Op::Sti, ..uop }),
+            Mnemonic::Cld => Some(Uop { op: Op::Cld, ..uop }),
+            Mnemonic::Pushfd if !wide => Some(Uop { op: Op::PushF32, ..uop }),
+            Mnemonic::Pushfq if wide => Some(Uop { op: Op::PushF64, ..uop }),
+            Mnemonic::Xadd => self.exchange(insn, uop, Op::XaddMr32),
+            Mnemonic::Cmpxchg => self.exchange(insn, uop, Op::CmpxchgMr32),
+            Mnemonic::Cmpxchg8b => {
+                uop.op = Op::Cmpxchg8b;
+                self.address(insn, &mut uop, true)?;
+                Some(uop)
+            }
             Mnemonic::Leave if matches!(insn.code(), Code::Leaved | Code::Leaveq) => {
                 uop.op = if wide { Op::Leave64 } else { Op::Leave32 };
                 Some(uop)
@@ -148,6 +160,16 @@ impl Lowering {
             _ if insn.condition_code() != ConditionCode::None => self.conditional(insn, uop),
             _ => self.vector(insn, uop),
         }
+    }
+
+    /// XADD or CMPXCHG with 4 or 8 bytes of memory; `first` is that of 4.
+    fn exchange(&mut self, insn: &Instruction, mut uop: Uop, first: Op) -> Option<Uop> {
+        let (form, size) = self.operands(insn, &mut uop)?;
+        if form != Form::MemoryRegister {
+            return None;
+        }
+        uop.op = first.after(size.checked_sub(2)?);
+        Some(uop)
     }
 
     /// SETcc and CMOVcc.

@@ -60,6 +60,8 @@ pub(crate) enum Op {
     Setcc, CmovRr32, CmovRr64, CmovRm32, CmovRm64,
     // Stack.
     PushR32, PushR64, PushI32, PushI64, PushM32, PushM64, PopR32, PopR64, Leave32, Leave64, Nop,
+    // What a kernel does all the time: interrupts off and on, strings upwards, saving flags, atomic changes of memory.
+    Cli, Sti, Cld, PushF32, PushF64, XaddMr32, XaddMr64, CmpxchgMr32, CmpxchgMr64, Cmpxchg8b,
     // XMM registers, whose places are byte offsets into `Cpu::xmm`: moves of 16 bytes, anywhere and aligned; of 8 bytes;
     // to and from general registers; PXOR, PCMPEQB, PMOVMSKB.
     VectorRr, VectorLoad, VectorLoadAligned, VectorStore, VectorStoreAligned, VectorRr64, VectorLoad64, VectorStore64,

@@ -4,7 +4,7 @@ use iced_x86::{Code, Instruction, OpKind};
 
 use crate::operand::mask;
 use crate::state::RSP;
-use crate::{Cpu, Fault, Handler, Seg, flag};
+use crate::{Cpu, Fault, Handler, Seg};
 
 /// Index of RBP.
 const RBP: usize = 5;
@@ -107,8 +107,7 @@ fn pop(cpu: &mut Cpu, insn: &Instruction) -> Result<(), Fault> {
 }
 
 fn pushf(cpu: &mut Cpu, bytes: u32) -> Result<(), Fault> {
-    let flags = cpu.flags() & !(flag::RF | flag::VM);
-    cpu.push(u64::from(flags), bytes)
+    cpu.push(u64::from(cpu.pushed_flags()), bytes)
 }
 
 fn pusha(cpu: &mut Cpu, bytes: u32) -> Result<(), Fault> {
