@@ -130,12 +130,12 @@ mod tests {
         let line = format!("5000-{:x} rw-p 00000000 00:00 0 [heap]", 0x5000 + 3 * ROOM);
         let heap = Mapping::parse(&line).unwrap();
         let mut content = vec![1; 3 * ROOM];
-        assert_eq!(commands(&heap, &content), []);
+        assert!(commands(&heap, &content).is_empty());
         content[7..7 + ROOM].fill(b' ');
-        assert_eq!(commands(&heap, &content), []);
+        assert!(commands(&heap, &content).is_empty());
         content[7 + ROOM] = 0;
         assert_eq!(commands(&heap, &content), [0x5007]);
         content[6] = b' ';
-        assert_eq!(commands(&heap, &content), []);
+        assert!(commands(&heap, &content).is_empty());
     }
 }
