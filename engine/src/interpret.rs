@@ -319,73 +319,96 @@ impl Cpu {
                         }
                         // What may fail of a part of a pair: its access to memory.
                         macro_rules! check {
-                            (Load, $place:ident, $base:expr, $value:expr) => {
-                                readable!(u32, address!($base, $value), $place)
+                            ($t:ty, Load, $place:ident, $base:expr, $value:expr) => {
+                                readable!($t, address!($base, $value), $place)
                             };
-                            (Store, $place:ident, $base:expr, $value:expr) => {
-                                place!(u32, address!($base, $value), $place)
+                            ($t:ty, Store, $place:ident, $base:expr, $value:expr) => {
+                                place!($t, address!($base, $value), $place)
                             };
-                            ($other:ident, $place:ident, $base:expr, $value:expr) => {
-                                std::ptr::null_mut::<u32>()
+                            ($t:ty, $other:ident, $place:ident, $base:expr, $value:expr) => {
+                                std::ptr::null_mut::<$t>()
                             };
                         }
                         // The rest of it.
                         macro_rules! act {
-                            (Load, $at:expr, $a:expr, $b:expr, $value:expr) => {
-                                put!(u32, $a, $at.read_unaligned())
+                            ($t:ty, Load, $at:expr, $a:expr, $b:expr, $value:expr) => {
+                                put!($t, $a, $at.read_unaligned())
                             };
-                            (Store, $at:expr, $a:expr, $b:expr, $value:expr) => {
-                                $at.write_unaligned(get!(u32, $a))
+                            ($t:ty, Store, $at:expr, $a:expr, $b:expr, $value:expr) => {
+                                $at.write_unaligned(get!($t, $a))
                             };
-                            (Move, $at:expr, $a:expr, $b:expr, $value:expr) => {
+                            ($t:ty, Move, $at:expr, $a:expr, $b:expr, $value:expr) => {
+                                put!($t, $a, get!($t, $b))
+                            };
+                            ($t:ty, Narrow, $at:expr, $a:expr, $b:expr, $value:expr) => {
                                 put!(u32, $a, get!(u32, $b))
                             };
-                            (Add, $at:expr, $a:expr, $b:expr, $value:expr) => {
-                                act!(ADD, $a, get!(u32, $b).sign())
-                            };
-                            (Xor, $at:expr, $a:expr, $b:expr, $value:expr) => {
-                                act!(XOR, $a, get!(u32, $b).sign())
-                            };
-                            (And, $at:expr, $a:expr, $b:expr, $value:expr) => {
-                                act!(AND, $a, get!(u32, $b).sign())
-                            };
-                            (Or, $at:expr, $a:expr, $b:expr, $value:expr) => {
-                                act!(OR, $a, get!(u32, $b).sign())
-                            };
-                            (AddI, $at:expr, $a:expr, $b:expr, $value:expr) => {
-                                act!(ADD, $a, i64::from($value))
-                            };
-                            (AndI, $at:expr, $a:expr, $b:expr, $value:expr) => {
-                                act!(AND, $a, i64::from($value))
-                            };
-                            (SubI, $at:expr, $a:expr, $b:expr, $value:expr) => {
-                                act!(SUB, $a, i64::from($value))
-                            };
-                            (Lea, $at:expr, $a:expr, $b:expr, $value:expr) => {
-                                put!(u32, $a, get!(u32, $b).wrapping_add($value as u32))
-                            };
-                            (ShrI, $at:expr, $a:expr, $b:expr, $value:expr) => {{
-                                let a = get!(u32, $a).sign();
-                                put!(u32, $a, cpu.shift::<SHR, u32>(a, $value as u32) as u32)
+                            ($t:ty, Zero, $at:expr, $a:expr, $b:expr, $value:expr) => {{
+                                put!(u32, $a, 0u32);
+                                cpu.flags_logic(0)
                             }};
-                            (RorI, $at:expr, $a:expr, $b:expr, $value:expr) => {
-                                put!(u32, $a, cpu.rotate_right(get!(u32, $a), $value as u32))
+                            ($t:ty, Add, $at:expr, $a:expr, $b:expr, $value:expr) => {
+                                act!($t, ADD, $a, get!($t, $b).sign())
                             };
-                            (RolI, $at:expr, $a:expr, $b:expr, $value:expr) => {
-                                put!(u32, $a, cpu.rotate_left(get!(u32, $a), $value as u32))
+                            ($t:ty, Xor, $at:expr, $a:expr, $b:expr, $value:expr) => {
+                                act!($t, XOR, $a, get!($t, $b).sign())
                             };
-                            ($op:ident, $a:expr, $b:expr) => {{
-                                let (a, b) = (get!(u32, $a).sign(), $b);
-                                put!(u32, $a, cpu.alu::<$op, u32>(a, b) as u32)
+                            ($t:ty, And, $at:expr, $a:expr, $b:expr, $value:expr) => {
+                                act!($t, AND, $a, get!($t, $b).sign())
+                            };
+                            ($t:ty, Or, $at:expr, $a:expr, $b:expr, $value:expr) => {
+                                act!($t, OR, $a, get!($t, $b).sign())
+                            };
+                            ($t:ty, AddI, $at:expr, $a:expr, $b:expr, $value:expr) => {
+                                act!($t, ADD, $a, i64::from($value))
+                            };
+                            ($t:ty, AndI, $at:expr, $a:expr, $b:expr, $value:expr) => {
+                                act!($t, AND, $a, i64::from($value))
+                            };
+                            ($t:ty, SubI, $at:expr, $a:expr, $b:expr, $value:expr) => {
+                                act!($t, SUB, $a, i64::from($value))
+                            };
+                            ($t:ty, Lea, $at:expr, $a:expr, $b:expr, $value:expr) => {
+                                put!($t, $a, get!($t, $b).wrapping_add(i64::from($value) as $t))
+                            };
+                            ($t:ty, ShrI, $at:expr, $a:expr, $b:expr, $value:expr) => {{
+                                let a = get!($t, $a).sign();
+                                put!($t, $a, cpu.shift::<SHR, $t>(a, $value as u32) as $t)
+                            }};
+                            ($t:ty, ShlI, $at:expr, $a:expr, $b:expr, $value:expr) => {{
+                                let a = get!($t, $a).sign();
+                                put!($t, $a, cpu.shift::<SHL, $t>(a, $value as u32) as $t)
+                            }};
+                            ($t:ty, RorI, $at:expr, $a:expr, $b:expr, $value:expr) => {
+                                put!($t, $a, cpu.rotate_right(get!($t, $a), $value as u32))
+                            };
+                            ($t:ty, RolI, $at:expr, $a:expr, $b:expr, $value:expr) => {
+                                put!($t, $a, cpu.rotate_left(get!($t, $a), $value as u32))
+                            };
+                            ($t:ty, $op:ident, $a:expr, $b:expr) => {{
+                                let (a, b) = (get!($t, $a).sign(), $b);
+                                put!($t, $a, cpu.alu::<$op, $t>(a, b) as $t)
                             }};
                         }
                         macro_rules! pair {
-                            ($first:ident, $second:ident) => {{
-                                let first = check!($first, First, uop.b, uop.disp);
-                                let second = check!($second, Second, uop.index, uop.imm);
+                            ($first:ident, $second:ident) => {
+                                pair!(u32, $first, $second)
+                            };
+                            ($t:ty, $first:ident, $second:ident) => {{
+                                let first = check!($t, $first, First, uop.b, uop.disp);
+                                let second = check!($t, $second, Second, uop.index, uop.imm);
                                 let _ = (first, second);
-                                act!($first, first, uop.a, uop.b, uop.disp);
-                                act!($second, second, uop.base, uop.index, uop.imm)
+                                act!($t, $first, first, uop.a, uop.b, uop.disp);
+                                act!($t, $second, second, uop.base, uop.index, uop.imm)
+                            }};
+                        }
+                        // What is in 64-bit code only (`Zero` and `Narrow` are in both).
+                        macro_rules! pair64 {
+                            ($first:ident, $second:ident) => {{
+                                if !LONG {
+                                    miss!(u64, Never, false)
+                                }
+                                pair!(u64, $first, $second)
                             }};
                         }
                         // SSE may be off.
@@ -571,6 +594,14 @@ impl Cpu {
                                 }
                             };
                         }
+                        // The same for the last of several instructions: the first ones are executed before.
+                        macro_rules! check_return {
+                            ($to:expr) => {
+                                if !is_canonical($to) {
+                                    miss!(u64, Never, false)
+                                }
+                            };
+                        }
                         // To another block: by the link if that is enough, else by its address.
                         macro_rules! go {
                             ($link:ident, $links:ident, $to:expr) => {{
@@ -655,19 +686,19 @@ impl Cpu {
                             }};
                         }
                         macro_rules! sub_branch {
-                            ($r:ident, $taken:expr) => {{
-                                let at = place!(u32, ea!(), Operand);
-                                let $r = cpu.alu::<SUB, u32>(at.read_unaligned().sign(), imm!());
-                                at.write_unaligned($r as u32);
+                            ($t:ty, $r:ident, $taken:expr) => {{
+                                let at = place!($t, ea!(), Operand);
+                                let $r = cpu.alu::<SUB, $t>(at.read_unaligned().sign(), imm!());
+                                at.write_unaligned($r as $t);
                                 branch!($taken)
                             }};
                         }
                         // A load, TEST of the register with itself, and a branch.
                         macro_rules! load_branch {
-                            ($r:ident, $taken:expr) => {{
-                                let value = load!(u32, base!());
-                                put!(u32, uop.a, value);
-                                let $r = cpu.alu::<AND, u32>(value.sign(), value.sign());
+                            ($t:ty, $r:ident, $taken:expr) => {{
+                                let value = load!($t, base!());
+                                put!($t, uop.a, value);
+                                let $r = cpu.alu::<AND, $t>(value.sign(), value.sign());
                                 branch!($taken)
                             }};
                         }
@@ -682,7 +713,7 @@ impl Cpu {
                         // An addition of a constant, a comparison, and a branch.
                         macro_rules! add_branch {
                             ($op:ident, $other:expr, $a:ident, $b:ident, $r:ident, $taken:expr) => {{
-                                act!(ADD, uop.a, i64::from(uop.disp));
+                                act!(u32, ADD, uop.a, i64::from(uop.disp));
                                 let $a = get!(u32, uop.b).sign();
                                 let $b = $other;
                                 let $r = cpu.alu::<$op, u32>($a, $b);
@@ -1431,6 +1462,150 @@ impl Cpu {
                             Op::RolIShrI => pair!(RolI, ShrI),
                             Op::RolIRorI => pair!(RolI, RorI),
                             Op::RolIRolI => pair!(RolI, RolI),
+                            Op::LoadLoad64 => pair64!(Load, Load),
+                            Op::LoadStore64 => pair64!(Load, Store),
+                            Op::LoadMove64 => pair64!(Load, Move),
+                            Op::LoadLea64 => pair64!(Load, Lea),
+                            Op::LoadAdd64 => pair64!(Load, Add),
+                            Op::LoadAddI64 => pair64!(Load, AddI),
+                            Op::LoadAndI64 => pair64!(Load, AndI),
+                            Op::LoadSubI64 => pair64!(Load, SubI),
+                            Op::LoadShrI64 => pair64!(Load, ShrI),
+                            Op::LoadShlI64 => pair64!(Load, ShlI),
+                            Op::LoadZero64 => pair64!(Load, Zero),
+                            Op::LoadNarrow64 => pair64!(Load, Narrow),
+                            Op::StoreLoad64 => pair64!(Store, Load),
+                            Op::StoreStore64 => pair64!(Store, Store),
+                            Op::StoreMove64 => pair64!(Store, Move),
+                            Op::StoreLea64 => pair64!(Store, Lea),
+                            Op::StoreAdd64 => pair64!(Store, Add),
+                            Op::StoreAddI64 => pair64!(Store, AddI),
+                            Op::StoreAndI64 => pair64!(Store, AndI),
+                            Op::StoreSubI64 => pair64!(Store, SubI),
+                            Op::StoreShrI64 => pair64!(Store, ShrI),
+                            Op::StoreShlI64 => pair64!(Store, ShlI),
+                            Op::StoreZero64 => pair64!(Store, Zero),
+                            Op::StoreNarrow64 => pair64!(Store, Narrow),
+                            Op::MoveLoad64 => pair64!(Move, Load),
+                            Op::MoveStore64 => pair64!(Move, Store),
+                            Op::MoveMove64 => pair64!(Move, Move),
+                            Op::MoveLea64 => pair64!(Move, Lea),
+                            Op::MoveAdd64 => pair64!(Move, Add),
+                            Op::MoveAddI64 => pair64!(Move, AddI),
+                            Op::MoveAndI64 => pair64!(Move, AndI),
+                            Op::MoveSubI64 => pair64!(Move, SubI),
+                            Op::MoveShrI64 => pair64!(Move, ShrI),
+                            Op::MoveShlI64 => pair64!(Move, ShlI),
+                            Op::MoveZero64 => pair64!(Move, Zero),
+                            Op::MoveNarrow64 => pair64!(Move, Narrow),
+                            Op::LeaLoad64 => pair64!(Lea, Load),
+                            Op::LeaStore64 => pair64!(Lea, Store),
+                            Op::LeaMove64 => pair64!(Lea, Move),
+                            Op::LeaLea64 => pair64!(Lea, Lea),
+                            Op::LeaAdd64 => pair64!(Lea, Add),
+                            Op::LeaAddI64 => pair64!(Lea, AddI),
+                            Op::LeaAndI64 => pair64!(Lea, AndI),
+                            Op::LeaSubI64 => pair64!(Lea, SubI),
+                            Op::LeaShrI64 => pair64!(Lea, ShrI),
+                            Op::LeaShlI64 => pair64!(Lea, ShlI),
+                            Op::LeaZero64 => pair64!(Lea, Zero),
+                            Op::LeaNarrow64 => pair64!(Lea, Narrow),
+                            Op::AddLoad64 => pair64!(Add, Load),
+                            Op::AddStore64 => pair64!(Add, Store),
+                            Op::AddMove64 => pair64!(Add, Move),
+                            Op::AddLea64 => pair64!(Add, Lea),
+                            Op::AddAdd64 => pair64!(Add, Add),
+                            Op::AddAddI64 => pair64!(Add, AddI),
+                            Op::AddAndI64 => pair64!(Add, AndI),
+                            Op::AddSubI64 => pair64!(Add, SubI),
+                            Op::AddShrI64 => pair64!(Add, ShrI),
+                            Op::AddShlI64 => pair64!(Add, ShlI),
+                            Op::AddZero64 => pair64!(Add, Zero),
+                            Op::AddNarrow64 => pair64!(Add, Narrow),
+                            Op::AddILoad64 => pair64!(AddI, Load),
+                            Op::AddIStore64 => pair64!(AddI, Store),
+                            Op::AddIMove64 => pair64!(AddI, Move),
+                            Op::AddILea64 => pair64!(AddI, Lea),
+                            Op::AddIAdd64 => pair64!(AddI, Add),
+                            Op::AddIAddI64 => pair64!(AddI, AddI),
+                            Op::AddIAndI64 => pair64!(AddI, AndI),
+                            Op::AddISubI64 => pair64!(AddI, SubI),
+                            Op::AddIShrI64 => pair64!(AddI, ShrI),
+                            Op::AddIShlI64 => pair64!(AddI, ShlI),
+                            Op::AddIZero64 => pair64!(AddI, Zero),
+                            Op::AddINarrow64 => pair64!(AddI, Narrow),
+                            Op::AndILoad64 => pair64!(AndI, Load),
+                            Op::AndIStore64 => pair64!(AndI, Store),
+                            Op::AndIMove64 => pair64!(AndI, Move),
+                            Op::AndILea64 => pair64!(AndI, Lea),
+                            Op::AndIAdd64 => pair64!(AndI, Add),
+                            Op::AndIAddI64 => pair64!(AndI, AddI),
+                            Op::AndIAndI64 => pair64!(AndI, AndI),
+                            Op::AndISubI64 => pair64!(AndI, SubI),
+                            Op::AndIShrI64 => pair64!(AndI, ShrI),
+                            Op::AndIShlI64 => pair64!(AndI, ShlI),
+                            Op::AndIZero64 => pair64!(AndI, Zero),
+                            Op::AndINarrow64 => pair64!(AndI, Narrow),
+                            Op::SubILoad64 => pair64!(SubI, Load),
+                            Op::SubIStore64 => pair64!(SubI, Store),
+                            Op::SubIMove64 => pair64!(SubI, Move),
+                            Op::SubILea64 => pair64!(SubI, Lea),
+                            Op::SubIAdd64 => pair64!(SubI, Add),
+                            Op::SubIAddI64 => pair64!(SubI, AddI),
+                            Op::SubIAndI64 => pair64!(SubI, AndI),
+                            Op::SubISubI64 => pair64!(SubI, SubI),
+                            Op::SubIShrI64 => pair64!(SubI, ShrI),
+                            Op::SubIShlI64 => pair64!(SubI, ShlI),
+                            Op::SubIZero64 => pair64!(SubI, Zero),
+                            Op::SubINarrow64 => pair64!(SubI, Narrow),
+                            Op::ShrILoad64 => pair64!(ShrI, Load),
+                            Op::ShrIStore64 => pair64!(ShrI, Store),
+                            Op::ShrIMove64 => pair64!(ShrI, Move),
+                            Op::ShrILea64 => pair64!(ShrI, Lea),
+                            Op::ShrIAdd64 => pair64!(ShrI, Add),
+                            Op::ShrIAddI64 => pair64!(ShrI, AddI),
+                            Op::ShrIAndI64 => pair64!(ShrI, AndI),
+                            Op::ShrISubI64 => pair64!(ShrI, SubI),
+                            Op::ShrIShrI64 => pair64!(ShrI, ShrI),
+                            Op::ShrIShlI64 => pair64!(ShrI, ShlI),
+                            Op::ShrIZero64 => pair64!(ShrI, Zero),
+                            Op::ShrINarrow64 => pair64!(ShrI, Narrow),
+                            Op::ShlILoad64 => pair64!(ShlI, Load),
+                            Op::ShlIStore64 => pair64!(ShlI, Store),
+                            Op::ShlIMove64 => pair64!(ShlI, Move),
+                            Op::ShlILea64 => pair64!(ShlI, Lea),
+                            Op::ShlIAdd64 => pair64!(ShlI, Add),
+                            Op::ShlIAddI64 => pair64!(ShlI, AddI),
+                            Op::ShlIAndI64 => pair64!(ShlI, AndI),
+                            Op::ShlISubI64 => pair64!(ShlI, SubI),
+                            Op::ShlIShrI64 => pair64!(ShlI, ShrI),
+                            Op::ShlIShlI64 => pair64!(ShlI, ShlI),
+                            Op::ShlIZero64 => pair64!(ShlI, Zero),
+                            Op::ShlINarrow64 => pair64!(ShlI, Narrow),
+                            Op::ZeroLoad64 => pair64!(Zero, Load),
+                            Op::ZeroStore64 => pair64!(Zero, Store),
+                            Op::ZeroMove64 => pair64!(Zero, Move),
+                            Op::ZeroLea64 => pair64!(Zero, Lea),
+                            Op::ZeroAdd64 => pair64!(Zero, Add),
+                            Op::ZeroAddI64 => pair64!(Zero, AddI),
+                            Op::ZeroAndI64 => pair64!(Zero, AndI),
+                            Op::ZeroSubI64 => pair64!(Zero, SubI),
+                            Op::ZeroShrI64 => pair64!(Zero, ShrI),
+                            Op::ZeroShlI64 => pair64!(Zero, ShlI),
+                            Op::ZeroZero64 => pair!(u64, Zero, Zero),
+                            Op::ZeroNarrow64 => pair!(u64, Zero, Narrow),
+                            Op::NarrowLoad64 => pair64!(Narrow, Load),
+                            Op::NarrowStore64 => pair64!(Narrow, Store),
+                            Op::NarrowMove64 => pair64!(Narrow, Move),
+                            Op::NarrowLea64 => pair64!(Narrow, Lea),
+                            Op::NarrowAdd64 => pair64!(Narrow, Add),
+                            Op::NarrowAddI64 => pair64!(Narrow, AddI),
+                            Op::NarrowAndI64 => pair64!(Narrow, AndI),
+                            Op::NarrowSubI64 => pair64!(Narrow, SubI),
+                            Op::NarrowShrI64 => pair64!(Narrow, ShrI),
+                            Op::NarrowShlI64 => pair64!(Narrow, ShlI),
+                            Op::NarrowZero64 => pair!(u64, Narrow, Zero),
+                            Op::NarrowNarrow64 => pair!(u64, Narrow, Narrow),
                             Op::LoadChain => {
                                 let value = load!(u32, address!(uop.b, uop.disp), First);
                                 let linear = if LONG {
@@ -1441,6 +1616,12 @@ impl Cpu {
                                 let other = load!(u32, linear, Chained);
                                 put!(u32, uop.a, value);
                                 put!(u32, uop.base, other)
+                            }
+                            Op::LoadChain64 => {
+                                let value = load!(u64, address!(uop.b, uop.disp), First);
+                                let other = load!(u64, value.wrapping_add(imm!() as u64), Chained);
+                                put!(u64, uop.a, value);
+                                put!(u64, uop.base, other)
                             }
                             Op::PushPush32 => {
                                 let top = get!(u32, RSP).wrapping_sub(8);
@@ -1499,6 +1680,38 @@ impl Cpu {
                                 put!(u32, uop.base, values[1]);
                                 put!(u32, uop.b, values[2]);
                                 put!(u32, uop.index, values[3])
+                            }
+                            Op::PushMove64 => {
+                                push!(u64, get!(u64, uop.a));
+                                put!(u64, uop.base, get!(u64, uop.index))
+                            }
+                            Op::MovePush64 => {
+                                let top = get!(u64, RSP).wrapping_sub(8);
+                                let at = place!(u64, top, PushAfter);
+                                put!(u64, uop.a, get!(u64, uop.b));
+                                at.write_unaligned(get!(u64, uop.base));
+                                put!(u64, RSP, top)
+                            }
+                            Op::ThreePushes64 => {
+                                let top = get!(u64, RSP).wrapping_sub(24);
+                                let at = place!([u64; 3], top, Push);
+                                at.write_unaligned([get!(u64, uop.b), get!(u64, uop.base), get!(u64, uop.a)]);
+                                put!(u64, RSP, top)
+                            }
+                            Op::FourPushes64 => {
+                                let top = get!(u64, RSP).wrapping_sub(32);
+                                let at = place!([u64; 4], top, Push);
+                                let (first, second) = (get!(u64, uop.a), get!(u64, uop.base));
+                                at.write_unaligned([get!(u64, uop.index), get!(u64, uop.b), second, first]);
+                                put!(u64, RSP, top)
+                            }
+                            Op::FourPops64 => {
+                                let values = load!([u64; 4], get!(u64, RSP), Top);
+                                put!(u64, RSP, get!(u64, RSP).wrapping_add(32));
+                                put!(u64, uop.a, values[0]);
+                                put!(u64, uop.base, values[1]);
+                                put!(u64, uop.b, values[2]);
+                                put!(u64, uop.index, values[3])
                             }
                             Op::Jmp => jump!(),
                             Op::Jo => branch!(cpu.lazy.condition(0)),
@@ -1601,6 +1814,18 @@ impl Cpu {
                             Op::CmpRm32Jg => cmp_branch!(rm, u32, a, b, r, a > b),
                             Op::CmpRm32Js => cmp_branch!(rm, u32, a, b, r, r < 0),
                             Op::CmpRm32Jns => cmp_branch!(rm, u32, a, b, r, r >= 0),
+                            Op::CmpRm64Je => cmp_branch!(rm, u64, a, b, r, a == b),
+                            Op::CmpRm64Jne => cmp_branch!(rm, u64, a, b, r, a != b),
+                            Op::CmpRm64Jb => cmp_branch!(rm, u64, a, b, r, (a as u64) < b as u64),
+                            Op::CmpRm64Jae => cmp_branch!(rm, u64, a, b, r, a as u64 >= b as u64),
+                            Op::CmpRm64Jbe => cmp_branch!(rm, u64, a, b, r, a as u64 <= b as u64),
+                            Op::CmpRm64Ja => cmp_branch!(rm, u64, a, b, r, a as u64 > b as u64),
+                            Op::CmpRm64Jl => cmp_branch!(rm, u64, a, b, r, a < b),
+                            Op::CmpRm64Jge => cmp_branch!(rm, u64, a, b, r, a >= b),
+                            Op::CmpRm64Jle => cmp_branch!(rm, u64, a, b, r, a <= b),
+                            Op::CmpRm64Jg => cmp_branch!(rm, u64, a, b, r, a > b),
+                            Op::CmpRm64Js => cmp_branch!(rm, u64, a, b, r, r < 0),
+                            Op::CmpRm64Jns => cmp_branch!(rm, u64, a, b, r, r >= 0),
                             Op::CmpMi8Je => cmp_branch!(mi, u8, a, b, r, a == b),
                             Op::CmpMi8Jne => cmp_branch!(mi, u8, a, b, r, a != b),
                             Op::CmpMi8Jb => cmp_branch!(mi, u8, a, b, r, (a as u64) < b as u64),
@@ -1625,6 +1850,18 @@ impl Cpu {
                             Op::CmpMi32Jg => cmp_branch!(mi, u32, a, b, r, a > b),
                             Op::CmpMi32Js => cmp_branch!(mi, u32, a, b, r, r < 0),
                             Op::CmpMi32Jns => cmp_branch!(mi, u32, a, b, r, r >= 0),
+                            Op::CmpMi64Je => cmp_branch!(mi, u64, a, b, r, a == b),
+                            Op::CmpMi64Jne => cmp_branch!(mi, u64, a, b, r, a != b),
+                            Op::CmpMi64Jb => cmp_branch!(mi, u64, a, b, r, (a as u64) < b as u64),
+                            Op::CmpMi64Jae => cmp_branch!(mi, u64, a, b, r, a as u64 >= b as u64),
+                            Op::CmpMi64Jbe => cmp_branch!(mi, u64, a, b, r, a as u64 <= b as u64),
+                            Op::CmpMi64Ja => cmp_branch!(mi, u64, a, b, r, a as u64 > b as u64),
+                            Op::CmpMi64Jl => cmp_branch!(mi, u64, a, b, r, a < b),
+                            Op::CmpMi64Jge => cmp_branch!(mi, u64, a, b, r, a >= b),
+                            Op::CmpMi64Jle => cmp_branch!(mi, u64, a, b, r, a <= b),
+                            Op::CmpMi64Jg => cmp_branch!(mi, u64, a, b, r, a > b),
+                            Op::CmpMi64Js => cmp_branch!(mi, u64, a, b, r, r < 0),
+                            Op::CmpMi64Jns => cmp_branch!(mi, u64, a, b, r, r >= 0),
                             Op::TestRr8Je => test_branch!(rr, u8, r, r == 0),
                             Op::TestRr8Jne => test_branch!(rr, u8, r, r != 0),
                             Op::TestRr8Js => test_branch!(rr, u8, r, r < 0),
@@ -1701,12 +1938,28 @@ impl Cpu {
                             Op::CmpMr32Jg => cmp_branch!(mr, u32, a, b, r, a > b),
                             Op::CmpMr32Js => cmp_branch!(mr, u32, a, b, r, r < 0),
                             Op::CmpMr32Jns => cmp_branch!(mr, u32, a, b, r, r >= 0),
+                            Op::CmpMr64Je => cmp_branch!(mr, u64, a, b, r, a == b),
+                            Op::CmpMr64Jne => cmp_branch!(mr, u64, a, b, r, a != b),
+                            Op::CmpMr64Jb => cmp_branch!(mr, u64, a, b, r, (a as u64) < b as u64),
+                            Op::CmpMr64Jae => cmp_branch!(mr, u64, a, b, r, a as u64 >= b as u64),
+                            Op::CmpMr64Jbe => cmp_branch!(mr, u64, a, b, r, a as u64 <= b as u64),
+                            Op::CmpMr64Ja => cmp_branch!(mr, u64, a, b, r, a as u64 > b as u64),
+                            Op::CmpMr64Jl => cmp_branch!(mr, u64, a, b, r, a < b),
+                            Op::CmpMr64Jge => cmp_branch!(mr, u64, a, b, r, a >= b),
+                            Op::CmpMr64Jle => cmp_branch!(mr, u64, a, b, r, a <= b),
+                            Op::CmpMr64Jg => cmp_branch!(mr, u64, a, b, r, a > b),
+                            Op::CmpMr64Js => cmp_branch!(mr, u64, a, b, r, r < 0),
+                            Op::CmpMr64Jns => cmp_branch!(mr, u64, a, b, r, r >= 0),
                             Op::AndRi32Je => and_branch!(r, r == 0),
                             Op::AndRi32Jne => and_branch!(r, r != 0),
-                            Op::SubMi32Je => sub_branch!(r, r == 0),
-                            Op::SubMi32Jne => sub_branch!(r, r != 0),
-                            Op::LoadTestJe => load_branch!(r, r == 0),
-                            Op::LoadTestJne => load_branch!(r, r != 0),
+                            Op::SubMi32Je => sub_branch!(u32, r, r == 0),
+                            Op::SubMi32Jne => sub_branch!(u32, r, r != 0),
+                            Op::SubMi64Je => sub_branch!(u64, r, r == 0),
+                            Op::SubMi64Jne => sub_branch!(u64, r, r != 0),
+                            Op::LoadTestJe => load_branch!(u32, r, r == 0),
+                            Op::LoadTestJne => load_branch!(u32, r, r != 0),
+                            Op::LoadTestJe64 => load_branch!(u64, r, r == 0),
+                            Op::LoadTestJne64 => load_branch!(u64, r, r != 0),
                             Op::LoadTestIJe => load_test_branch!(r, r == 0),
                             Op::LoadTestIJne => load_test_branch!(r, r != 0),
                             Op::AddITestJe => add_branch!(AND, a, a, _b, r, r == 0),
@@ -1754,6 +2007,31 @@ impl Cpu {
                                 put!(u32, uop.a, get!(u32, uop.b));
                                 called!(at, []);
                                 put!(u32, RSP, top);
+                                jump!()
+                            }
+                            Op::PopRet64 => {
+                                let [value, to] = load!([u64; 2], get!(u64, RSP), Top);
+                                check_return!(to);
+                                put!(u64, RSP, get!(u64, RSP).wrapping_add(16));
+                                put!(u64, uop.a, value);
+                                back!(to)
+                            }
+                            Op::PopPopRet64 => {
+                                let [first, second, to] = load!([u64; 3], get!(u64, RSP), Top);
+                                check_return!(to);
+                                put!(u64, RSP, get!(u64, RSP).wrapping_add(24));
+                                put!(u64, uop.a, first);
+                                put!(u64, uop.base, second);
+                                back!(to)
+                            }
+                            Op::MoveCall64 => {
+                                let top = get!(u64, RSP).wrapping_sub(8);
+                                let at = place!(u64, top, PushAfter);
+                                put!(u64, uop.a, get!(u64, uop.b));
+                                let back = return_address!();
+                                at.write_unaligned(back);
+                                cpu.code.calls.push(back, u.cast::<Links>().cast_mut());
+                                put!(u64, RSP, top);
                                 jump!()
                             }
                             Op::Call32 => {
@@ -1993,8 +2271,11 @@ impl Cpu {
             Place::Second => address(uop.index, uop.imm),
             Place::Chained => {
                 let pointer = address(uop.b, uop.disp);
-                let value: u32 = self.load(pointer).unwrap_or(0);
-                u64::from(value).wrapping_add(i64::from(uop.imm) as u64)
+                let value = match bytes {
+                    8 => self.load(pointer).unwrap_or(0),
+                    _ => u64::from(self.load::<u32>(pointer).unwrap_or(0)),
+                };
+                value.wrapping_add(i64::from(uop.imm) as u64)
             }
             Place::Never => 0,
         } & self.address_mask;

@@ -19,8 +19,11 @@ struct Part {
     value: i32,
 }
 
-/// How many kinds of parts there are.
+/// How many kinds of parts there are in pairs of 32 bits.
 const KINDS: u16 = 14;
+/// The same for 64 bits.
+const KINDS64: u16 = 12;
+/// What the numbers of both begin with.
 const LOAD: u16 = 0;
 const STORE: u16 = 1;
 
@@ -42,12 +45,38 @@ fn part(uop: &Uop) -> Option<Part> {
         Op::RolRi32 => 13,
         _ => return None,
     };
-    let (second, value) = match number {
-        LOAD | STORE | 10 => (uop.base, uop.disp),
-        2..=6 => (uop.b, 0),
-        _ => (uop.b, uop.imm),
+    Some(Part::new(number, uop))
+}
+
+fn part64(uop: &Uop) -> Option<Part> {
+    let number = match uop.op {
+        Op::LoadBase64 => LOAD,
+        Op::StoreBase64 => STORE,
+        Op::MovRr64 => 2,
+        Op::Lea64 if !uop.has_index() => 3,
+        Op::AddRr64 => 4,
+        Op::AddRi64 => 5,
+        Op::AndRi64 => 6,
+        Op::SubRi64 => 7,
+        Op::ShrRi64 => 8,
+        Op::ShlRi64 => 9,
+        Op::Zero => 10,
+        Op::MovRr32 => 11,
+        _ => return None,
     };
-    Some(Part { number, first: uop.a, second, value })
+    Some(Part::new(number, uop))
+}
+
+impl Part {
+    fn new(number: u16, uop: &Uop) -> Self {
+        let (second, value) = match uop.op {
+            Op::LoadBase32 | Op::StoreBase32 | Op::Lea32 | Op::LoadBase64 | Op::StoreBase64 | Op::Lea64 => {
+                (uop.base, uop.disp)
+            }
+            _ => (uop.b, uop.imm),
+        };
+        Self { number, first: uop.a, second, value }
+    }
 }
 
 /// Pushes and pops after each other, and what comes before or after them.
@@ -77,6 +106,14 @@ fn stack(before: &Uop, uop: &Uop) -> Option<Uop> {
         (Op::LoadBase32, Op::Ret32) if before.a != RSP => {
             Uop { op: Op::LoadRet32, b: before.base, ..*before }
         }
+        (Op::PushPush64, Op::PushR64) => Uop { op: Op::ThreePushes64, b: a, ..*before },
+        (Op::ThreePushes64, Op::PushR64) => Uop { op: Op::FourPushes64, index: a, ..*before },
+        (Op::PopPop64, Op::PopPop64) => Uop { op: Op::FourPops64, b: a, index: uop.base, ..*before },
+        (Op::PopR64, Op::Ret64) => Uop { op: Op::PopRet64, ..*before },
+        (Op::PopPop64, Op::Ret64) => Uop { op: Op::PopPopRet64, ..*before },
+        (Op::PushR64, Op::MovRr64) => Uop { op: Op::PushMove64, base: a, index: uop.b, ..*before },
+        (Op::MovRr64, Op::PushR64) if before.a != RSP => Uop { op: Op::MovePush64, base: a, ..*before },
+        (Op::MovRr64, Op::Call64) if before.a != RSP => Uop { op: Op::MoveCall64, ..*before },
         _ => return None,
     };
     Some(joined)
@@ -90,6 +127,8 @@ fn branch(before: &Uop, uop: &Uop) -> Option<Uop> {
         (Op::LoadBase32, Op::TestRr32Jne) if tests_result => Op::LoadTestJne,
         (Op::LoadBase32, Op::TestRi8Je) => Op::LoadTestIJe,
         (Op::LoadBase32, Op::TestRi8Jne) => Op::LoadTestIJne,
+        (Op::LoadBase64, Op::TestRr64Je) if tests_result => Op::LoadTestJe64,
+        (Op::LoadBase64, Op::TestRr64Jne) if tests_result => Op::LoadTestJne64,
         (Op::AddRi32, Op::TestRr32Je) if uop.a == uop.b => Op::AddITestJe,
         (Op::AddRi32, Op::TestRr32Jne) if uop.a == uop.b => Op::AddITestJne,
         (Op::AddRi32, Op::CmpRi32Je) => Op::AddICmpIJe,
@@ -106,14 +145,17 @@ pub(super) fn pair(before: &Uop, uop: &Uop) -> Option<Uop> {
     if let Some(longer) = stack(before, uop).or_else(|| branch(before, uop)) {
         return Some(longer);
     }
-    let (first, second) = (part(before)?, part(uop)?);
-    let mut op = Op::LoadLoad.after(first.number * KINDS + second.number);
+    let (first, second, all, kinds, chain) = match (part(before), part(uop)) {
+        (Some(first), Some(second)) => (first, second, Op::LoadLoad, KINDS, Op::LoadChain),
+        _ => (part64(before)?, part64(uop)?, Op::LoadLoad64, KINDS64, Op::LoadChain64),
+    };
+    let mut op = all.after(first.number * kinds + second.number);
     if second.number <= STORE && first.number != STORE && first.first == second.second {
         // Its address comes from the first one.
         if (first.number, second.number) != (LOAD, LOAD) {
             return None;
         }
-        op = Op::LoadChain;
+        op = chain;
     }
     Some(Uop {
         op,

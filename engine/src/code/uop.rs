@@ -85,9 +85,27 @@ pub(crate) enum Op {
     RorIMove, RorIAdd, RorIXor, RorIAnd, RorIOr, RorIAddI, RorIAndI, RorISubI, RorILea, RorIShrI, RorIRorI,
     RorIRolI, RolILoad, RolIStore, RolIMove, RolIAdd, RolIXor, RolIAnd, RolIOr, RolIAddI, RolIAndI, RolISubI,
     RolILea, RolIShrI, RolIRorI, RolIRolI, LoadChain,
-    PushPush32, PushPush64, PopPop32, PopPop64, PushSub32,
+    // The same of 64 bits. `Zero` and `Narrow`, a move of 32 bits, clear the upper half.
+    LoadLoad64, LoadStore64, LoadMove64, LoadLea64, LoadAdd64, LoadAddI64, LoadAndI64, LoadSubI64, LoadShrI64,
+    LoadShlI64, LoadZero64, LoadNarrow64, StoreLoad64, StoreStore64, StoreMove64, StoreLea64, StoreAdd64,
+    StoreAddI64, StoreAndI64, StoreSubI64, StoreShrI64, StoreShlI64, StoreZero64, StoreNarrow64, MoveLoad64,
+    MoveStore64, MoveMove64, MoveLea64, MoveAdd64, MoveAddI64, MoveAndI64, MoveSubI64, MoveShrI64, MoveShlI64,
+    MoveZero64, MoveNarrow64, LeaLoad64, LeaStore64, LeaMove64, LeaLea64, LeaAdd64, LeaAddI64, LeaAndI64,
+    LeaSubI64, LeaShrI64, LeaShlI64, LeaZero64, LeaNarrow64, AddLoad64, AddStore64, AddMove64, AddLea64,
+    AddAdd64, AddAddI64, AddAndI64, AddSubI64, AddShrI64, AddShlI64, AddZero64, AddNarrow64, AddILoad64,
+    AddIStore64, AddIMove64, AddILea64, AddIAdd64, AddIAddI64, AddIAndI64, AddISubI64, AddIShrI64, AddIShlI64,
+    AddIZero64, AddINarrow64, AndILoad64, AndIStore64, AndIMove64, AndILea64, AndIAdd64, AndIAddI64, AndIAndI64,
+    AndISubI64, AndIShrI64, AndIShlI64, AndIZero64, AndINarrow64, SubILoad64, SubIStore64, SubIMove64,
+    SubILea64, SubIAdd64, SubIAddI64, SubIAndI64, SubISubI64, SubIShrI64, SubIShlI64, SubIZero64, SubINarrow64,
+    ShrILoad64, ShrIStore64, ShrIMove64, ShrILea64, ShrIAdd64, ShrIAddI64, ShrIAndI64, ShrISubI64, ShrIShrI64,
+    ShrIShlI64, ShrIZero64, ShrINarrow64, ShlILoad64, ShlIStore64, ShlIMove64, ShlILea64, ShlIAdd64, ShlIAddI64,
+    ShlIAndI64, ShlISubI64, ShlIShrI64, ShlIShlI64, ShlIZero64, ShlINarrow64, ZeroLoad64, ZeroStore64,
+    ZeroMove64, ZeroLea64, ZeroAdd64, ZeroAddI64, ZeroAndI64, ZeroSubI64, ZeroShrI64, ZeroShlI64, ZeroZero64,
+    ZeroNarrow64, NarrowLoad64, NarrowStore64, NarrowMove64, NarrowLea64, NarrowAdd64, NarrowAddI64,
+    NarrowAndI64, NarrowSubI64, NarrowShrI64, NarrowShlI64, NarrowZero64, NarrowNarrow64,
+    LoadChain64, PushPush32, PushPush64, PopPop32, PopPop64, PushSub32, PushMove64, MovePush64,
     // Three and four: pushes, and room on the stack; pops.
-    Push3, PushPushSub32, Push4, Pop4,
+    Push3, PushPushSub32, Push4, Pop4, ThreePushes64, FourPushes64, FourPops64,
     // Branches; each is followed by a [`Op::Links`].
     Jmp, Jo, Jno, Jb, Jae, Je, Jne, Jbe, Ja, Js, Jns, Jp, Jnp, Jl, Jge, Jle, Jg, CmpRr8Je, CmpRr8Jne,
     CmpRr8Jb, CmpRr8Jae, CmpRr8Jbe, CmpRr8Ja, CmpRr8Jl, CmpRr8Jge, CmpRr8Jle, CmpRr8Jg, CmpRr8Js,
@@ -111,10 +129,16 @@ pub(crate) enum Op {
     CmpRi16Jg, CmpRi16Js, CmpRi16Jns, CmpMr8Je, CmpMr8Jne, CmpMr8Jb, CmpMr8Jae, CmpMr8Jbe, CmpMr8Ja,
     CmpMr8Jl, CmpMr8Jge, CmpMr8Jle, CmpMr8Jg, CmpMr8Js, CmpMr8Jns, CmpMr32Je, CmpMr32Jne, CmpMr32Jb,
     CmpMr32Jae, CmpMr32Jbe, CmpMr32Ja, CmpMr32Jl, CmpMr32Jge, CmpMr32Jle, CmpMr32Jg, CmpMr32Js, CmpMr32Jns,
-    AndRi32Je, AndRi32Jne, SubMi32Je, SubMi32Jne, LoadTestJe, LoadTestJne, LoadTestIJe, LoadTestIJne,
-    AddITestJe, AddITestJne, AddICmpIJe, AddICmpIJne, AddICmpIJb, PopPopRet32, PushPushCall32,
+    CmpRm64Je, CmpRm64Jne, CmpRm64Jb, CmpRm64Jae, CmpRm64Jbe, CmpRm64Ja, CmpRm64Jl, CmpRm64Jge, CmpRm64Jle,
+    CmpRm64Jg, CmpRm64Js, CmpRm64Jns, CmpMi64Je, CmpMi64Jne, CmpMi64Jb, CmpMi64Jae, CmpMi64Jbe, CmpMi64Ja,
+    CmpMi64Jl, CmpMi64Jge, CmpMi64Jle, CmpMi64Jg, CmpMi64Js, CmpMi64Jns, CmpMr64Je, CmpMr64Jne, CmpMr64Jb,
+    CmpMr64Jae, CmpMr64Jbe, CmpMr64Ja, CmpMr64Jl, CmpMr64Jge, CmpMr64Jle, CmpMr64Jg, CmpMr64Js, CmpMr64Jns,
+    AndRi32Je, AndRi32Jne, SubMi32Je, SubMi32Jne, SubMi64Je, SubMi64Jne,
+    // Three.
+    LoadTestJe, LoadTestJne, LoadTestJe64, LoadTestJne64, LoadTestIJe, LoadTestIJne, AddITestJe, AddITestJne,
+    AddICmpIJe, AddICmpIJne, AddICmpIJb, PopPopRet32, PopPopRet64, PushPushCall32,
     // Two again.
-    PopRet32, LoadRet32, PushCall32, MoveCall32,
+    PopRet32, LoadRet32, PushCall32, MoveCall32, PopRet64, MoveCall64,
     // Calls, returns and indirect jumps.
     Call32, Call64, CallR32, CallR64, CallM32, CallM64, Ret32, Ret64, RetI32, RetI64, JmpR32, JmpR64,
     JmpM32, JmpM64,
@@ -126,9 +150,9 @@ impl Op {
     /// Instructions that it stands for.
     pub(crate) fn instructions(self) -> u8 {
         let is_from = |first: Self, last: Self| (first as u16..=last as u16).contains(&(self as u16));
-        if is_from(Self::LoadLoad, Self::PushSub32)
-            || is_from(Self::CmpRr8Je, Self::SubMi32Jne)
-            || is_from(Self::PopRet32, Self::MoveCall32)
+        if is_from(Self::LoadLoad, Self::MovePush64)
+            || is_from(Self::CmpRr8Je, Self::SubMi64Jne)
+            || is_from(Self::PopRet32, Self::MoveCall64)
         {
             return 2;
         }
@@ -137,8 +161,8 @@ impl Op {
         }
         match self {
             Self::End | Self::Links => 0,
-            Self::Push3 | Self::PushPushSub32 => 3,
-            Self::Push4 | Self::Pop4 => 4,
+            Self::Push3 | Self::PushPushSub32 | Self::ThreePushes64 => 3,
+            Self::Push4 | Self::Pop4 | Self::FourPushes64 | Self::FourPops64 => 4,
             _ => 1,
         }
     }

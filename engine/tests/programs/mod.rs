@@ -16,6 +16,8 @@ const ESP: u8 = 4;
 pub struct Program {
     pub(crate) random: Random,
     long: bool,
+    /// Most instructions have operands of 64 bits for now.
+    wide: bool,
     /// Where it starts.
     pub start: u64,
     pub code: Vec<u8>,
@@ -44,7 +46,7 @@ impl Program {
         };
         let favourites = [(); 4].map(|()| random.below(if long { 16 } else { 8 }) as u8);
         let (code, starts, branches) = Default::default();
-        let mut program = Self { random, long, start, code, starts, branches, favourites };
+        let mut program = Self { random, long, wide: false, start, code, starts, branches, favourites };
         for _ in 0..1 + program.random.below(12) {
             program.group();
         }
@@ -143,17 +145,18 @@ impl Program {
 
     fn load(&mut self, register: u8) {
         let from = self.memory();
-        self.modrm(0, false, &[0x8B], register, from);
+        self.modrm(0, self.wide, &[0x8B], register, from);
     }
 
     fn store(&mut self) {
         let (register, to) = (self.register(), self.memory());
-        self.modrm(0, false, &[0x89], register, to);
+        self.modrm(0, self.wide, &[0x89], register, to);
     }
 
     fn copy(&mut self) {
         let (to, from) = (self.register(), self.register());
-        self.modrm(0, false, &[0x8B], to, Rm::Register(from));
+        let wide = self.wide && !self.random.percent(20);
+        self.modrm(0, wide, &[0x8B], to, Rm::Register(from));
     }
 
     /// One of the eight operations with an immediate operand, 8 bits wide or more.
@@ -204,32 +207,34 @@ impl Program {
     /// Moves and arithmetic, any two of which may be joined.
     fn simple(&mut self) {
         let (a, b) = (self.register(), self.register());
-        match self.random.below(12) {
+        let size = if self.wide { 64 } else { 32 };
+        match self.random.below(13) {
             0 => self.load(a),
             1 => {
                 let displacement = self.displacement();
                 self.load(a);
-                self.modrm(0, false, &[0x8B], b, Rm::Memory(a, displacement));
+                self.modrm(0, self.wide, &[0x8B], b, Rm::Memory(a, displacement));
             }
             2 | 3 => self.store(),
             4 => self.copy(),
             5..=7 => {
                 let opcode = self.random.pick(&[0x01, 0x03, 0x09, 0x21, 0x23, 0x31]);
-                self.modrm(0, false, &[opcode], a, Rm::Register(b));
+                self.modrm(0, self.wide, &[opcode], a, Rm::Register(b));
             }
             8 | 9 => {
                 let operation = self.random.pick(&[ADD, ADD, AND, SUB]);
-                self.arithmetic(operation, Rm::Register(a), 32);
+                self.arithmetic(operation, Rm::Register(a), size);
             }
             10 => {
                 let of = self.memory();
-                self.modrm(0, self.long && a & 3 == 0, &[0x8D], b, of);
+                self.modrm(0, self.wide, &[0x8D], b, of);
             }
+            11 => self.modrm(0, false, &[0x31], a, Rm::Register(a)),
             _ => {
-                // ROL, ROR, SHR.
-                let operation = self.random.pick(&[0, 1, 5]);
-                self.modrm(0, false, &[0xC1], operation, Rm::Register(a));
-                let count = self.random.below(34) as u8;
+                // ROL, ROR, SHL, SHR.
+                let operation = self.random.pick(&[0, 1, 4, 5]);
+                self.modrm(0, self.wide, &[0xC1], operation, Rm::Register(a));
+                let count = self.random.below(u64::from(size) + 2) as u8;
                 self.code.push(count);
             }
         }
@@ -238,7 +243,7 @@ impl Program {
     /// Pushes, pops, and what may come before and after them.
     fn stack_group(&mut self) {
         let size = if self.long && self.random.percent(50) { 64 } else { 32 };
-        match self.random.below(6) {
+        match self.random.below(7) {
             0 => {
                 (0..1 + self.random.below(5)).for_each(|_| self.stack(0x50));
                 match self.random.below(4) {
@@ -258,6 +263,11 @@ impl Program {
                 self.call();
             }
             4 => {
+                self.copy();
+                self.stack(0x50);
+                self.copy();
+            }
+            5 => {
                 let register = self.register();
                 self.load(register);
                 self.ret();
@@ -292,7 +302,7 @@ impl Program {
         let full = u8::from(size != 8);
         let conditions = match self.random.below(9) {
             0 | 1 => {
-                self.modrm(0, false, &[0x85], other, Rm::Register(other));
+                self.modrm(0, self.wide, &[0x85], other, Rm::Register(other));
                 &EQUAL[..]
             }
             2 => {
@@ -322,7 +332,7 @@ impl Program {
             }
             7 => {
                 let (operation, rm) = self.random.pick(&[(AND, register), (SUB, memory)]);
-                self.arithmetic(operation, rm, 32);
+                self.arithmetic(operation, rm, if self.wide { 64 } else { 32 });
                 &EQUAL
             }
             _ => {
@@ -381,6 +391,7 @@ impl Program {
     }
 
     fn group(&mut self) {
+        self.wide = self.long && self.random.percent(50);
         match self.random.below(10) {
             0..=3 => (0..1 + self.random.below(4)).for_each(|_| self.simple()),
             4 | 5 => self.stack_group(),
