@@ -5,6 +5,7 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// What a command wrote, and how long one waited for it.
 #[derive(Clone, Debug)]
@@ -36,7 +37,8 @@ done
 const READY: &str = "@@ready";
 const DONE: &str = "@@done ";
 
-/// A child process whose standard input and output lead to a [`DRIVER`].
+/// A child process whose standard input and output lead to a [`DRIVER`]. Between commands it is stopped: an emulator that
+/// waits takes some of the processor, too.
 pub struct Driver<W: Write, R: Read> {
     child: Child,
     input: W,
@@ -73,8 +75,20 @@ impl<W: Write, R: Read> Driver<W, R> {
         }
     }
 
+    /// Lets it go on, until the next command is done.
+    pub fn wake(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
+        // Should it have ended, the next command says so.
+        let _ended = pid.map(|pid| kill_process(pid, signal));
+    }
+
     /// Sends a line that is not for the driver but for what carries it.
     pub fn send(&mut self, line: &str) -> Result<()> {
+        self.wake();
         self.input.write_all(format!("{line}\n").as_bytes())?;
         Ok(self.input.flush()?)
     }
@@ -87,6 +101,7 @@ impl<W: Write, R: Read> Shell for Driver<W, R> {
         self.send(command)?;
         let (output, done) = self.read_until_line(|line| line.starts_with(DONE))?;
         let duration = started.elapsed();
+        self.signal(Signal::STOP);
         // The line break before the mark is the driver's.
         let output = output.strip_suffix('\n').unwrap_or(&output).to_owned();
         ensure!(done.trim_end() == format!("{DONE}0"), "{command} failed ({}): {output}", done.trim_end());

@@ -14,6 +14,12 @@ pub fn idle(bench: &mut Bench) -> Result<()> {
     bench.report.section("Idleness");
     let mut client = bench.program.start(&[])?;
     client.run("echo hi")?;
+    if let Some(qemu) = &bench.qemu {
+        qemu.wake();
+    }
+    if let Some((_, machine)) = &bench.v86 {
+        machine.wake();
+    }
     std::thread::sleep(Duration::from_secs(2));
     let time = Duration::from_secs(bench.pick(10, 30) as u64);
     let processes = [
