@@ -11,7 +11,7 @@
   (import "host" "log" (func $log (param i32 i32)))
   (memory (export "memory") 1)
   ;; 1024: the shared block. 2048: program counter. 2056: accumulator. 2064: sum of the boot registers.
-  ;; 2072: sum of what was invalidated.
+  ;; 2072: sum of what was invalidated, and 1 for each time that code was thrown away.
   (data (i32.const 2056) "\2a")
   (data (i32.const 3000) "a panic")
 
@@ -28,6 +28,9 @@
   (func (export "engine_invalidate") (param $start i64) (param $end i64)
     (i64.store (i32.const 2072)
       (i64.add (i64.load (i32.const 2072)) (i64.add (local.get $start) (local.get $end)))))
+
+  (func (export "engine_renew_code")
+    (i64.store (i32.const 2072) (i64.add (i64.load (i32.const 2072)) (i64.const 1))))
 
   (func $set (param $value i64) (i64.store (i32.const 2056) (local.get $value)))
   (func $get (result i64) (i64.load (i32.const 2056)))

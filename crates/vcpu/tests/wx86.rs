@@ -139,6 +139,14 @@ fn everything_goes_through_the_interface() {
 }
 
 #[test]
+fn the_engine_is_told_to_throw_code_away() {
+    let (mut cpu, seen) = start(b"vw@");
+    cpu.renew_code().unwrap();
+    assert_eq!(cpu.run().unwrap(), Slice::Halted);
+    assert_eq!(notes(&seen), [1]);
+}
+
+#[test]
 fn a_slice_has_so_many_instructions() {
     let (mut cpu, seen) = start(b"w");
     for slice in 1..4 {
