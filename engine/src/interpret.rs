@@ -628,8 +628,8 @@ impl Cpu {
                         }
                         // The stores of a call, and of pushes before it.
                         macro_rules! called {
-                            ($at:expr, [$($pushed:expr),*]) => {{
-                                let back = return_address!() as u32;
+                            ($t:ty, $at:expr, [$($pushed:expr),*]) => {{
+                                let back = return_address!() as $t;
                                 $at.write_unaligned([back, $($pushed),*]);
                                 cpu.code.calls.push(u64::from(back), u.cast::<Links>().cast_mut());
                             }};
@@ -645,6 +645,47 @@ impl Cpu {
                                 break 'run ($to, cpu.code.calls.pop($to))
                             };
                         }
+                        // Several pushes; the last one comes first in memory.
+                        macro_rules! pushes {
+                            ([$t:ty; $count:literal], $($from:ident),+) => {{
+                                let top: $t = get!($t, RSP).wrapping_sub(size_of::<[$t; $count]>() as $t);
+                                let at = place!([$t; $count], u64::from(top), Push);
+                                at.write_unaligned([$(get!($t, uop.$from)),+]);
+                                put!($t, RSP, top)
+                            }};
+                        }
+                        // Several pops, none of RSP.
+                        macro_rules! pops {
+                            ([$t:ty; $count:literal], $($to:ident),+) => {{
+                                let [$($to),+] = load!([$t; $count], u64::from(get!($t, RSP)), Top);
+                                put!($t, RSP, get!($t, RSP).wrapping_add(size_of::<[$t; $count]>() as $t));
+                                $(put!($t, uop.$to, $to);)+
+                            }};
+                        }
+                        // The same, and a return.
+                        macro_rules! pops_return {
+                            ([$t:ty; $count:literal], $($to:ident),+) => {{
+                                let [$($to,)+ target] = load!([$t; $count], u64::from(get!($t, RSP)), Top);
+                                check_return!(u64::from(target));
+                                put!($t, RSP, get!($t, RSP).wrapping_add(size_of::<[$t; $count]>() as $t));
+                                $(put!($t, uop.$to, $to);)+
+                                back!(u64::from(target))
+                            }};
+                        }
+                        // A load from where the first one leads.
+                        macro_rules! load_chain {
+                            ($t:ty) => {{
+                                let value = load!($t, address!(uop.b, uop.disp), First);
+                                let linear = if LONG {
+                                    u64::from(value).wrapping_add(imm!() as u64)
+                                } else {
+                                    u64::from((value as u32).wrapping_add(uop.imm as u32))
+                                };
+                                let other = load!($t, linear, Chained);
+                                put!($t, uop.a, value);
+                                put!($t, uop.base, other)
+                            }};
+                        }
                         macro_rules! jump {
                             () => {
                                 go!(
@@ -653,6 +694,17 @@ impl Cpu {
                                     cpu.regs[PAGE_REGISTER].wrapping_add(i64::from((*links).target) as u64)
                                 )
                             };
+                        }
+                        // A move, not to RSP, and a call.
+                        macro_rules! move_call {
+                            ($t:ty) => {{
+                                let top: $t = get!($t, RSP).wrapping_sub(<$t as Word>::BYTES as $t);
+                                let at = place!([$t; 1], u64::from(top), PushAfter);
+                                put!($t, uop.a, get!($t, uop.b));
+                                called!($t, at, []);
+                                put!($t, RSP, top);
+                                jump!()
+                            }};
                         }
                         macro_rules! branch {
                             ($taken:expr) => {
@@ -1606,81 +1658,26 @@ impl Cpu {
                             Op::NarrowShlI64 => pair64!(Narrow, ShlI),
                             Op::NarrowZero64 => pair!(u64, Narrow, Zero),
                             Op::NarrowNarrow64 => pair!(u64, Narrow, Narrow),
-                            Op::LoadChain => {
-                                let value = load!(u32, address!(uop.b, uop.disp), First);
-                                let linear = if LONG {
-                                    u64::from(value).wrapping_add(imm!() as u64)
-                                } else {
-                                    u64::from(value.wrapping_add(uop.imm as u32))
-                                };
-                                let other = load!(u32, linear, Chained);
-                                put!(u32, uop.a, value);
-                                put!(u32, uop.base, other)
-                            }
-                            Op::LoadChain64 => {
-                                let value = load!(u64, address!(uop.b, uop.disp), First);
-                                let other = load!(u64, value.wrapping_add(imm!() as u64), Chained);
-                                put!(u64, uop.a, value);
-                                put!(u64, uop.base, other)
-                            }
-                            Op::PushPush32 => {
-                                let top = get!(u32, RSP).wrapping_sub(8);
-                                let at = place!(u64, u64::from(top), Push).cast::<u32>();
-                                at.write_unaligned(get!(u32, uop.base));
-                                at.add(1).write_unaligned(get!(u32, uop.a));
-                                put!(u32, RSP, top)
-                            }
-                            Op::PushPush64 => {
-                                let top = get!(u64, RSP).wrapping_sub(16);
-                                let at = place!(u128, top, Push).cast::<u64>();
-                                at.write_unaligned(get!(u64, uop.base));
-                                at.add(1).write_unaligned(get!(u64, uop.a));
-                                put!(u64, RSP, top)
-                            }
-                            Op::PopPop32 => {
-                                let values = load!(u64, u64::from(get!(u32, RSP)), Top);
-                                put!(u32, RSP, get!(u32, RSP).wrapping_add(8));
-                                put!(u32, uop.a, values as u32);
-                                put!(u32, uop.base, (values >> 32) as u32)
-                            }
-                            Op::PopPop64 => {
-                                let values = load!(u128, get!(u64, RSP), Top);
-                                put!(u64, RSP, get!(u64, RSP).wrapping_add(16));
-                                put!(u64, uop.a, values as u64);
-                                put!(u64, uop.base, (values >> 64) as u64)
-                            }
+                            Op::LoadChain => load_chain!(u32),
+                            Op::LoadChain64 => load_chain!(u64),
+                            Op::PushPush32 => pushes!([u32; 2], base, a),
+                            Op::PushPush64 => pushes!([u64; 2], base, a),
+                            Op::PopPop32 => pops!([u32; 2], a, base),
+                            Op::PopPop64 => pops!([u64; 2], a, base),
                             Op::PushSub32 => {
                                 let top = get!(u32, RSP).wrapping_sub(4);
                                 place!(u32, u64::from(top), Push).write_unaligned(get!(u32, uop.a));
                                 put!(u32, RSP, cpu.alu::<SUB, u32>(top.sign(), imm!()) as u32)
                             }
-                            Op::Push3 => {
-                                let top = get!(u32, RSP).wrapping_sub(12);
-                                let at = place!([u32; 3], u64::from(top), Push);
-                                at.write_unaligned([get!(u32, uop.b), get!(u32, uop.base), get!(u32, uop.a)]);
-                                put!(u32, RSP, top)
-                            }
+                            Op::ThreePushes32 => pushes!([u32; 3], b, base, a),
                             Op::PushPushSub32 => {
                                 let top = get!(u32, RSP).wrapping_sub(8);
                                 let at = place!([u32; 2], u64::from(top), Push);
                                 at.write_unaligned([get!(u32, uop.base), get!(u32, uop.a)]);
                                 put!(u32, RSP, cpu.alu::<SUB, u32>(top.sign(), imm!()) as u32)
                             }
-                            Op::Push4 => {
-                                let top = get!(u32, RSP).wrapping_sub(16);
-                                let at = place!([u32; 4], u64::from(top), Push);
-                                let (first, second) = (get!(u32, uop.a), get!(u32, uop.base));
-                                at.write_unaligned([get!(u32, uop.index), get!(u32, uop.b), second, first]);
-                                put!(u32, RSP, top)
-                            }
-                            Op::Pop4 => {
-                                let values = load!([u32; 4], u64::from(get!(u32, RSP)), Top);
-                                put!(u32, RSP, get!(u32, RSP).wrapping_add(16));
-                                put!(u32, uop.a, values[0]);
-                                put!(u32, uop.base, values[1]);
-                                put!(u32, uop.b, values[2]);
-                                put!(u32, uop.index, values[3])
-                            }
+                            Op::FourPushes32 => pushes!([u32; 4], index, b, base, a),
+                            Op::FourPops32 => pops!([u32; 4], a, base, b, index),
                             Op::PushMove64 => {
                                 push!(u64, get!(u64, uop.a));
                                 put!(u64, uop.base, get!(u64, uop.index))
@@ -1692,27 +1689,9 @@ impl Cpu {
                                 at.write_unaligned(get!(u64, uop.base));
                                 put!(u64, RSP, top)
                             }
-                            Op::ThreePushes64 => {
-                                let top = get!(u64, RSP).wrapping_sub(24);
-                                let at = place!([u64; 3], top, Push);
-                                at.write_unaligned([get!(u64, uop.b), get!(u64, uop.base), get!(u64, uop.a)]);
-                                put!(u64, RSP, top)
-                            }
-                            Op::FourPushes64 => {
-                                let top = get!(u64, RSP).wrapping_sub(32);
-                                let at = place!([u64; 4], top, Push);
-                                let (first, second) = (get!(u64, uop.a), get!(u64, uop.base));
-                                at.write_unaligned([get!(u64, uop.index), get!(u64, uop.b), second, first]);
-                                put!(u64, RSP, top)
-                            }
-                            Op::FourPops64 => {
-                                let values = load!([u64; 4], get!(u64, RSP), Top);
-                                put!(u64, RSP, get!(u64, RSP).wrapping_add(32));
-                                put!(u64, uop.a, values[0]);
-                                put!(u64, uop.base, values[1]);
-                                put!(u64, uop.b, values[2]);
-                                put!(u64, uop.index, values[3])
-                            }
+                            Op::ThreePushes64 => pushes!([u64; 3], b, base, a),
+                            Op::FourPushes64 => pushes!([u64; 4], index, b, base, a),
+                            Op::FourPops64 => pops!([u64; 4], a, base, b, index),
                             Op::Jmp => jump!(),
                             Op::Jo => branch!(cpu.lazy.condition(0)),
                             Op::Jno => branch!(cpu.lazy.condition(1)),
@@ -1967,19 +1946,8 @@ impl Cpu {
                             Op::AddICmpIJe => add_branch!(CMP, imm!(), a, b, _r, a == b),
                             Op::AddICmpIJne => add_branch!(CMP, imm!(), a, b, _r, a != b),
                             Op::AddICmpIJb => add_branch!(CMP, imm!(), a, b, _r, (a as u64) < b as u64),
-                            Op::PopRet32 => {
-                                let values = load!([u32; 2], u64::from(get!(u32, RSP)), Top);
-                                put!(u32, RSP, get!(u32, RSP).wrapping_add(8));
-                                put!(u32, uop.a, values[0]);
-                                back!(u64::from(values[1]))
-                            }
-                            Op::PopPopRet32 => {
-                                let values = load!([u32; 3], u64::from(get!(u32, RSP)), Top);
-                                put!(u32, RSP, get!(u32, RSP).wrapping_add(12));
-                                put!(u32, uop.a, values[0]);
-                                put!(u32, uop.base, values[1]);
-                                back!(u64::from(values[2]))
-                            }
+                            Op::PopRet32 => pops_return!([u32; 2], a),
+                            Op::PopPopRet32 => pops_return!([u32; 3], a, base),
                             Op::LoadRet32 => {
                                 let at = readable!(u32, address!(uop.b, uop.disp), First);
                                 let to = load!(u32, u64::from(get!(u32, RSP)), TopAfter);
@@ -1990,50 +1958,21 @@ impl Cpu {
                             Op::PushCall32 => {
                                 let top = get!(u32, RSP).wrapping_sub(8);
                                 let at = place!([u32; 2], u64::from(top), Push);
-                                called!(at, [get!(u32, uop.a)]);
+                                called!(u32, at, [get!(u32, uop.a)]);
                                 put!(u32, RSP, top);
                                 jump!()
                             }
                             Op::PushPushCall32 => {
                                 let top = get!(u32, RSP).wrapping_sub(12);
                                 let at = place!([u32; 3], u64::from(top), Push);
-                                called!(at, [get!(u32, uop.base), get!(u32, uop.a)]);
+                                called!(u32, at, [get!(u32, uop.base), get!(u32, uop.a)]);
                                 put!(u32, RSP, top);
                                 jump!()
                             }
-                            Op::MoveCall32 => {
-                                let top = get!(u32, RSP).wrapping_sub(4);
-                                let at = place!([u32; 1], u64::from(top), PushAfter);
-                                put!(u32, uop.a, get!(u32, uop.b));
-                                called!(at, []);
-                                put!(u32, RSP, top);
-                                jump!()
-                            }
-                            Op::PopRet64 => {
-                                let [value, to] = load!([u64; 2], get!(u64, RSP), Top);
-                                check_return!(to);
-                                put!(u64, RSP, get!(u64, RSP).wrapping_add(16));
-                                put!(u64, uop.a, value);
-                                back!(to)
-                            }
-                            Op::PopPopRet64 => {
-                                let [first, second, to] = load!([u64; 3], get!(u64, RSP), Top);
-                                check_return!(to);
-                                put!(u64, RSP, get!(u64, RSP).wrapping_add(24));
-                                put!(u64, uop.a, first);
-                                put!(u64, uop.base, second);
-                                back!(to)
-                            }
-                            Op::MoveCall64 => {
-                                let top = get!(u64, RSP).wrapping_sub(8);
-                                let at = place!(u64, top, PushAfter);
-                                put!(u64, uop.a, get!(u64, uop.b));
-                                let back = return_address!();
-                                at.write_unaligned(back);
-                                cpu.code.calls.push(back, u.cast::<Links>().cast_mut());
-                                put!(u64, RSP, top);
-                                jump!()
-                            }
+                            Op::MoveCall32 => move_call!(u32),
+                            Op::PopRet64 => pops_return!([u64; 2], a),
+                            Op::PopPopRet64 => pops_return!([u64; 3], a, base),
+                            Op::MoveCall64 => move_call!(u64),
                             Op::Call32 => {
                                 call!(u32);
                                 jump!()

@@ -110,7 +110,7 @@ fn python(bench: &mut Bench, client: &mut Client) -> Result<()> {
         }
     }
     let [times, natives] = [times, natives].map(Samples::from_iter);
-    let native = references.native.map(|_| natives.median());
+    let native = bench.native.is_some().then(|| natives.median());
     let figure = Figure::median("`python3 -c 'print(1)'`, warm", &times)
         .beside("native", native)
         .beside("QEMU", references.qemu)

@@ -105,7 +105,7 @@ pub(crate) enum Op {
     NarrowAndI64, NarrowSubI64, NarrowShrI64, NarrowShlI64, NarrowZero64, NarrowNarrow64,
     LoadChain64, PushPush32, PushPush64, PopPop32, PopPop64, PushSub32, PushMove64, MovePush64,
     // Three and four: pushes, and room on the stack; pops.
-    Push3, PushPushSub32, Push4, Pop4, ThreePushes64, FourPushes64, FourPops64,
+    ThreePushes32, PushPushSub32, FourPushes32, FourPops32, ThreePushes64, FourPushes64, FourPops64,
     // Branches; each is followed by a [`Op::Links`].
     Jmp, Jo, Jno, Jb, Jae, Je, Jne, Jbe, Ja, Js, Jns, Jp, Jnp, Jl, Jge, Jle, Jg, CmpRr8Je, CmpRr8Jne,
     CmpRr8Jb, CmpRr8Jae, CmpRr8Jbe, CmpRr8Ja, CmpRr8Jl, CmpRr8Jge, CmpRr8Jle, CmpRr8Jg, CmpRr8Js,
@@ -161,8 +161,8 @@ impl Op {
         }
         match self {
             Self::End | Self::Links => 0,
-            Self::Push3 | Self::PushPushSub32 | Self::ThreePushes64 => 3,
-            Self::Push4 | Self::Pop4 | Self::FourPushes64 | Self::FourPops64 => 4,
+            Self::ThreePushes32 | Self::PushPushSub32 | Self::ThreePushes64 => 3,
+            Self::FourPushes32 | Self::FourPops32 | Self::FourPushes64 | Self::FourPops64 => 4,
             _ => 1,
         }
     }

@@ -143,6 +143,11 @@ impl Program {
         }
     }
 
+    /// Bits of most operands.
+    fn size(&self) -> u8 {
+        if self.wide { 64 } else { 32 }
+    }
+
     fn load(&mut self, register: u8) {
         let from = self.memory();
         self.modrm(0, self.wide, &[0x8B], register, from);
@@ -207,7 +212,7 @@ impl Program {
     /// Moves and arithmetic, any two of which may be joined.
     fn simple(&mut self) {
         let (a, b) = (self.register(), self.register());
-        let size = if self.wide { 64 } else { 32 };
+        let size = self.size();
         match self.random.below(13) {
             0 => self.load(a),
             1 => {
@@ -332,7 +337,8 @@ impl Program {
             }
             7 => {
                 let (operation, rm) = self.random.pick(&[(AND, register), (SUB, memory)]);
-                self.arithmetic(operation, rm, if self.wide { 64 } else { 32 });
+                let size = self.size();
+                self.arithmetic(operation, rm, size);
                 &EQUAL
             }
             _ => {

@@ -128,9 +128,9 @@ impl Shell {
         File::options().read(true).write(true).open(path).ok()
     }
 
-    /// Finds the places where its copies, too, get what a request needs.
-    pub fn find_places(&mut self) {
-        self.places = self.memory().and_then(|memory| Places::find(self.pid(), &memory));
+    /// Finds the places in its `memory` where its copies, too, get what a request needs.
+    pub fn find_places(&mut self, memory: &File) {
+        self.places = Places::find(self.pid(), memory);
     }
 
     /// Whether they were found: a script need not say what is written there.

@@ -102,8 +102,8 @@ impl Zygote {
     /// Makes it ready, now that it is at the gate: its copies inherit the pages of `working_set`.
     pub fn prepare(&mut self, working_set: Option<&WorkingSet>) -> Option<()> {
         let pid = self.shell.pid();
-        self.shell.find_places();
         let memory = &self.shell.memory()?;
+        self.shell.find_places(memory);
         let identifiers = identifiers(pid, memory)?;
         let stopped = Stopped::new(pid).ok()?;
         let mut registers = stopped.registers().ok()?;
