@@ -45,7 +45,7 @@ fn a_restored_machine_is_as_it_was() {
     guest.reset();
     let restarts = guest.status().restarts;
     let look = "cd / && { find etc home root opt tmp var -xdev ! -name 'count*' ! -type d -printf '%p %s %m %T@\n' | sort | sha256sum
-                cat /srv/kept /proc/mounts; hostname; pgrep -x sleep; cat /proc/sys/vm/swappiness; ls /sys/fs/cgroup; } 2>&1";
+                cat /srv/kept /proc/mounts; hostname; pgrep -fx 'sleep [0-9]+'; cat /proc/sys/vm/swappiness; ls /sys/fs/cgroup; } 2>&1";
     guest.write_file("/srv/kept", "kept");
     guest.output("setsid --fork sleep 1000; hostname before; echo 7 >/proc/sys/vm/swappiness; mkdir /mnt/here; mount -t tmpfs none /mnt/here");
     start(&mut guest, COUNTER);
