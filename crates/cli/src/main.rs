@@ -40,6 +40,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     if let Some(Command::Schema { reference }) = arguments.command {
         return schema::print(reference);
     }
+    startup::raise_file_limit();
     let config = startup::config(&arguments.machine)?;
     match arguments.command {
         Some(Command::Prepare) => prepare::prepare(&config),

@@ -3,11 +3,21 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use wasm_sandbox::{Arch, EngineKind, MachineSnapshot, SandboxConfig, Trust};
 
 use crate::arguments::{Arguments, ClockArgument, MachineArguments};
 use crate::serve::TRANSPORT;
 use crate::{artifacts, prepare};
+
+/// Lets the program open as many files as it is allowed to: each checkpoint and each fork needs one.
+pub fn raise_file_limit() {
+    let limits = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limits.maximum, ..limits });
+    if let Err(error) = raised {
+        tracing::warn!(%error, "checkpoints and forks are limited by the soft limit of open files");
+    }
+}
 
 /// A configuration that powers the machine on.
 pub fn config(arguments: &MachineArguments) -> Result<SandboxConfig> {

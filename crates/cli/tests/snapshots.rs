@@ -224,6 +224,65 @@ EOF";
     guest.reset();
 }
 
+/// Files that the program has open, and bytes of those that are in memory only.
+fn open_files(session: &Session) -> (usize, u64) {
+    let files: Vec<_> = std::fs::read_dir(format!("/proc/{}/fd", session.pid()))
+        .expect("the program runs")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    let in_memory = files
+        .iter()
+        .filter(|path| {
+            std::fs::read_link(path).is_ok_and(|target| target.starts_with("/memfd:wasm-sandbox-memory"))
+        })
+        .map(|path| std::fs::metadata(path).expect("a file").len());
+    (files.len(), in_memory.sum())
+}
+
+#[test]
+fn a_long_row_of_checkpoints_takes_no_more_than_the_last_one_needs() {
+    const ROUNDS: usize = 40;
+    let mut guest = Session::start();
+    let mut after_the_first = None;
+    for round in 0..ROUNDS {
+        // Each goes on from the one before, and replaces it.
+        guest.output(&format!("echo {round} >>/tmp/rounds; python3 -c 'print({round})'"));
+        checkpoint(&mut guest, "the last");
+        restore(&mut guest, "the last");
+        let (files, bytes) = open_files(&guest);
+        let (files_before, bytes_before) = *after_the_first.get_or_insert((files, bytes));
+        assert!(files <= files_before + 20, "{files} files in round {round}, {files_before} before");
+        assert!(bytes <= 4 * bytes_before, "{bytes} bytes in round {round}, {bytes_before} before");
+    }
+    let rounds: String = (0..ROUNDS).map(|round| format!("{round}\n")).collect();
+    assert_eq!(guest.read_file("/tmp/rounds"), rounds);
+}
+
+#[test]
+fn checkpoints_are_as_many_as_the_hosts_hard_limit_of_open_files_allows() {
+    let mut limited = std::process::Command::new("sh");
+    limited.args(["-c", "ulimit -Sn 50; ulimit -Hn 150; exec \"$@\"", "sh"]);
+    let program = common::wasm_sandbox();
+    limited.arg(program.get_program()).args(program.get_args());
+    let mut guest = Session::start_from(&mut limited);
+    let mut count = 0;
+    let failure = loop {
+        guest.output(&format!("echo {count} >/tmp/count"));
+        let id = guest.send(json!({"type": "checkpoint", "name": format!("{count}")}));
+        let line = guest.next_line().expect("an answer");
+        if line.contains("\"success\":false") {
+            break <Failure as common::Answer>::read(&line, "checkpoint", &id);
+        }
+        count += 1;
+        assert!(count <= 150, "there is a limit");
+    };
+    assert!(count >= 100, "only {count} checkpoints: {}", failure.error);
+    assert_eq!(failure.error_code, ErrorCode::HostIo, "{}", failure.error);
+    restore(&mut guest, "3");
+    assert_eq!(guest.read_file("/tmp/count"), "3\n");
+    assert_eq!(guest.output("echo works"), "works\n");
+}
+
 /// Random numbers as programs get them, a line each.
 const RANDOM: &str = "cat /proc/sys/kernel/random/uuid; python3 -c 'import os,uuid; print(uuid.uuid4()); print(os.urandom(16).hex())'";
 

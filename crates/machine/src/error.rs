@@ -56,6 +56,13 @@ pub enum CrashReason {
     KernelPanic(String),
 }
 
+impl MachineError {
+    /// Whether the host lacks memory or files for the machine, which may change.
+    pub fn is_of_the_host(&self) -> bool {
+        matches!(self, Self::Vcpu(VcpuError::Host(_)))
+    }
+}
+
 impl From<VcpuError> for MachineError {
     fn from(error: VcpuError) -> Self {
         match error {

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 use wasm_sandbox_machine::{MachineError, SnapshotError};
+use wasm_sandbox_protocol::json::ErrorCode;
 
 /// Why a sandbox cannot be made or used.
 #[derive(Debug, Error)]
@@ -22,4 +23,15 @@ pub enum SandboxError {
     /// The host gives no thread.
     #[error("the host gives no thread for the machine: {0}")]
     Thread(std::io::Error),
+}
+
+impl SandboxError {
+    /// The code a client is told.
+    pub(crate) fn code(&self) -> ErrorCode {
+        match self {
+            Self::Thread(_) => ErrorCode::HostIo,
+            Self::Machine(error) if error.is_of_the_host() => ErrorCode::HostIo,
+            _ => ErrorCode::Internal,
+        }
+    }
 }

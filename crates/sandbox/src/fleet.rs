@@ -199,7 +199,7 @@ impl Fleet {
                 let duration_ms = started.elapsed().as_millis() as u64;
                 Forked { sandbox: name, duration_ms }.into()
             }
-            Err(error) => Failure::new(ErrorCode::Internal, error.to_string()).into(),
+            Err(error) => Failure::new(error.code(), error.to_string()).into(),
         }
     }
 

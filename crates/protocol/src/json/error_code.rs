@@ -47,7 +47,7 @@ pub enum ErrorCode {
     UnknownSandbox,
     /// There is no checkpoint of that name: `checkpoint` makes one.
     UnknownCheckpoint,
-    /// A file of the host cannot be read or written.
+    /// A file of the host cannot be read or written, or the host has no room for another machine.
     HostIo,
     /// A directory is not empty: `recursive` removes it with everything in it.
     NotEmpty,

@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::io::{Result, Write};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::PAGE;
-use super::image::{Extent, MemoryImage};
+use super::image::{Extent, Layer, MemoryImage};
 
 /// Bits of an entry of /proc/self/pagemap (Documentation/admin-guide/mm/pagemap.rst).
 const PRESENT: u64 = 1 << 63;
@@ -17,6 +18,9 @@ const FILE_OR_SHARED: u64 = 1 << 61;
 
 /// Unchanged or zero pages between two changed ones that are stored with them, to save extents.
 const LARGEST_GAP: usize = 4;
+
+/// Files in memory that an image may need; when there are more, the smaller half becomes one.
+const MOST_LAYERS: usize = 16;
 
 const PAGE_BYTES: usize = PAGE as usize;
 
@@ -27,42 +31,86 @@ impl MemoryImage {
     /// # Errors
     /// Those of making and writing a file in memory.
     pub(crate) fn capture(memory: &[u8], base: &MemoryImage) -> Result<MemoryImage> {
+        let size = memory.len() as u64;
         let changed = changed_pages(memory)?;
-        let is_zero = |page: usize| page_of(memory, page).iter().all(|byte| *byte == 0);
-        let mut runs: Vec<(usize, usize)> = Vec::new();
-        let mut zeroed = Vec::new();
-        for page in changed {
-            if is_zero(page) {
-                let offset = page as u64 * PAGE;
-                zeroed.push((offset, offset + PAGE));
-                continue;
+        let is_zero = |page: &usize| page_of(memory, *page).iter().all(|byte| *byte == 0);
+        let (zeroed, mut changed): (Vec<usize>, Vec<usize>) = changed.into_iter().partition(is_zero);
+        let zeroed = runs(&zeroed, 0);
+        let (stored, below) = loop {
+            let stored = runs(&changed, LARGEST_GAP);
+            let below = base.without(size, &ranges(&stored, &zeroed));
+            let mut worn = worn(&below);
+            if worn.is_empty() {
+                break (stored, below);
             }
-            match runs.last_mut() {
-                Some((_, end)) if page - *end <= LARGEST_GAP => *end = page + 1,
-                _ => runs.push((page, page + 1)),
-            }
-        }
-        let file = Arc::new(store(memory, &runs)?);
-        let mut file_offset = 0;
-        let extents = runs
-            .iter()
-            .map(|(start, end)| {
-                let length = (end - start) as u64 * PAGE;
-                let extent = Extent { offset: *start as u64 * PAGE, length, file: file.clone(), file_offset };
-                file_offset += length;
-                extent
-            })
-            .collect();
-        Ok(base.overlaid(memory.len() as u64, extents, &zeroed))
+            changed.append(&mut worn);
+            changed.sort_unstable();
+        };
+        let (layer, extents) = store(memory, &stored)?;
+        Ok(below.with_layer(layer, extents))
     }
 }
 
-fn store(memory: &[u8], runs: &[(usize, usize)]) -> Result<File> {
-    let mut file = File::from(memfd_create("wasm-sandbox-memory", MemfdFlags::CLOEXEC)?);
-    for (start, end) in runs {
-        file.write_all(&memory[start * PAGE_BYTES..end * PAGE_BYTES])?;
+/// Pages of `image` that move on into the layer above it, so that a long row of images, each captured
+/// from a memory that was mapped from the one before, keeps neither pages nor files that none of them
+/// needs: those of layers that are hidden for the most part and, of many layers, the smallest.
+fn worn(image: &MemoryImage) -> Vec<usize> {
+    let mut layers: Vec<_> = image.layers().collect();
+    layers.sort_unstable_by_key(|(_, needed)| *needed);
+    let too_many = if layers.len() > MOST_LAYERS { layers.len() - MOST_LAYERS / 2 } else { 0 };
+    let worn: Vec<_> = layers
+        .iter()
+        .enumerate()
+        .filter(|(rank, (layer, needed))| *rank < too_many || needed * 2 < layer.size)
+        .map(|(_, (layer, _))| &layer.file)
+        .collect();
+    let extents = image.extents().iter();
+    extents
+        .filter(|extent| worn.iter().any(|file| Arc::ptr_eq(file, &extent.file)))
+        .flat_map(|extent| (extent.offset / PAGE) as usize..(extent.end() / PAGE) as usize)
+        .collect()
+}
+
+/// Ranges of pages that hold all of `pages`, which are in order; up to `gap` others between two of
+/// them belong to their range.
+fn runs(pages: &[usize], gap: usize) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for &page in pages {
+        match runs.last_mut() {
+            Some(run) if page - run.end <= gap => run.end = page + 1,
+            _ => runs.push(page..page + 1),
+        }
     }
-    Ok(file)
+    runs
+}
+
+/// The ranges of bytes in two lists of pages, in order.
+fn ranges(stored: &[Range<usize>], zeroed: &[Range<usize>]) -> Vec<(u64, u64)> {
+    let bytes = |run: &Range<usize>| (run.start as u64 * PAGE, run.end as u64 * PAGE);
+    let mut ranges: Vec<_> = stored.iter().chain(zeroed).map(bytes).collect();
+    ranges.sort_unstable();
+    ranges
+}
+
+/// Writes `runs` of pages into a new file in memory.
+fn store(memory: &[u8], runs: &[Range<usize>]) -> Result<(Layer, Vec<Extent>)> {
+    let mut file = File::from(memfd_create("wasm-sandbox-memory", MemfdFlags::CLOEXEC)?);
+    for run in runs {
+        file.write_all(&memory[run.start * PAGE_BYTES..run.end * PAGE_BYTES])?;
+    }
+    let file = Arc::new(file);
+    let mut size = 0;
+    let extents = runs
+        .iter()
+        .map(|run| {
+            let length = run.len() as u64 * PAGE;
+            let offset = run.start as u64 * PAGE;
+            let extent = Extent { offset, length, file: file.clone(), file_offset: size };
+            size += length;
+            extent
+        })
+        .collect();
+    Ok((Layer { file, size }, extents))
 }
 
 fn page_of(memory: &[u8], page: usize) -> &[u8] {
@@ -91,6 +139,8 @@ fn changed_pages(memory: &[u8]) -> Result<Vec<usize>> {
 #[cfg(test)]
 #[allow(unsafe_code)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::memory::Mapping;
 
@@ -136,5 +186,27 @@ mod tests {
         assert_eq!((new, image.stored_bytes()), (PAGE, 49 * PAGE));
         let mut third = mapped(&image);
         assert!(bytes(&mut third) == bytes(&mut second));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Each memory is mapped from the image of the one before.
+        #[test]
+        fn a_long_row_of_images_keeps_what_it_needs_and_little_more(
+            steps in prop::collection::vec(prop::collection::vec((0..96usize, 0..3u8), 0..40), 1..60),
+        ) {
+            let mut image = MemoryImage::zeroed(96 * PAGE);
+            for step in steps {
+                let mut memory = mapped(&image);
+                for (page, value) in step {
+                    bytes(&mut memory)[page * PAGE_BYTES..][..PAGE_BYTES].fill(value);
+                }
+                image = MemoryImage::capture(bytes(&mut memory), &image).unwrap();
+                prop_assert!(bytes(&mut mapped(&image)) == bytes(&mut memory));
+                prop_assert!(image.layers().count() <= MOST_LAYERS + 1);
+                prop_assert!(image.layers().all(|(layer, needed)| needed > 0 && needed * 2 >= layer.size));
+            }
+        }
     }
 }

@@ -37,17 +37,27 @@ impl Extent {
     }
 }
 
+/// A file in memory that an image was captured into.
+#[derive(Clone, Debug)]
+pub(super) struct Layer {
+    pub(super) file: Arc<File>,
+    /// Its size in bytes.
+    pub(super) size: u64,
+}
+
 /// The content of a linear memory at one moment.
 #[derive(Clone, Debug)]
 pub struct MemoryImage {
     size: u64,
     extents: Vec<Extent>,
+    /// Those of the extents' files that are in memory.
+    layers: Vec<Layer>,
 }
 
 impl MemoryImage {
     /// `size` bytes of zeros.
     pub fn zeroed(size: u64) -> Self {
-        Self { size, extents: Vec::new() }
+        Self { size, extents: Vec::new(), layers: Vec::new() }
     }
 
     /// A memory of `size` bytes (whole pages) made of `extents`; what they do not cover is zero.
@@ -80,7 +90,7 @@ impl MemoryImage {
             }
             free_from = end;
         }
-        Ok(Self { size, extents })
+        Ok(Self { size, extents, layers: Vec::new() })
     }
 
     /// Size of the memory in bytes.
@@ -116,16 +126,10 @@ impl MemoryImage {
         Ok(())
     }
 
-    /// This image of a memory that has grown to `size`, with `changed` extents in place of what was
-    /// there, and zeros in the ranges `zeroed`. All lists are ordered by offset.
-    pub(super) fn overlaid(&self, size: u64, mut changed: Vec<Extent>, zeroed: &[(u64, u64)]) -> Self {
-        let mut holes: Vec<(u64, u64)> = changed
-            .iter()
-            .map(|extent| (extent.offset, extent.end()))
-            .chain(zeroed.iter().copied())
-            .collect();
-        holes.sort_unstable();
-        let mut extents = Vec::with_capacity(self.extents.len() + changed.len());
+    /// What is left of this image of a memory that has grown to `size` when there is nothing in `holes`,
+    /// ranges of bytes in order.
+    pub(super) fn without(&self, size: u64, holes: &[(u64, u64)]) -> Self {
+        let mut extents = Vec::with_capacity(self.extents.len() + holes.len());
         let mut next_hole = 0;
         for extent in &self.extents {
             let mut start = extent.offset;
@@ -145,9 +149,27 @@ impl MemoryImage {
                 extents.push(extent.part(start, extent.end()));
             }
         }
-        extents.append(&mut changed);
-        extents.sort_unstable_by_key(|extent| extent.offset);
-        Self { size, extents }
+        let uses = |file: &Arc<File>| extents.iter().any(|extent| Arc::ptr_eq(&extent.file, file));
+        let layers = self.layers.iter().filter(|layer| uses(&layer.file)).cloned().collect();
+        Self { size, extents, layers }
+    }
+
+    /// This image with the extents of `layer`, where it has none.
+    pub(super) fn with_layer(mut self, layer: Layer, mut extents: Vec<Extent>) -> Self {
+        if !extents.is_empty() {
+            self.layers.push(layer);
+            self.extents.append(&mut extents);
+            self.extents.sort_unstable_by_key(|extent| extent.offset);
+        }
+        self
+    }
+
+    /// The files in memory that the image needs, each with how many bytes of it are needed.
+    pub(super) fn layers(&self) -> impl Iterator<Item = (&Layer, u64)> {
+        self.layers.iter().map(|layer| {
+            let in_it = self.extents.iter().filter(|extent| Arc::ptr_eq(&extent.file, &layer.file));
+            (layer, in_it.map(|extent| extent.length).sum())
+        })
     }
 }
 
@@ -212,11 +234,14 @@ mod tests {
             let size = 24 * PAGE;
             let base_options: Vec<_> = base.iter().map(|byte| Some(*byte)).collect();
             let below = MemoryImage::new(size, extents(&base_options)).unwrap();
-            let zeroed: Vec<_> = (0..24)
+            let zeroed = (0..24)
                 .filter(|page| layer[*page as usize] == Some(0))
-                .map(|page| (page * PAGE, (page + 1) * PAGE))
-                .collect();
-            let above = below.overlaid(size, extents(&layer), &zeroed);
+                .map(|page| (page * PAGE, (page + 1) * PAGE));
+            let changed = extents(&layer);
+            let mut holes: Vec<_> = changed.iter().map(|extent| (extent.offset, extent.end())).chain(zeroed).collect();
+            holes.sort_unstable();
+            let file = changed.first().map_or_else(|| file(&[]), |extent| extent.file.clone());
+            let above = below.without(size, &holes).with_layer(Layer { file, size }, changed);
             let expected: Vec<u8> = base.iter().zip(&layer).map(|(old, new)| new.unwrap_or(*old)).collect();
             prop_assert_eq!(read(&above), expected);
             prop_assert!(MemoryImage::new(size, above.extents().to_vec()).is_ok());

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap, mmap_anonymous, mprotect, munmap};
 
+use super::budget::Share;
 use super::image::MemoryImage;
 
 /// A reservation of address space, with an accessible beginning.
@@ -15,6 +16,7 @@ pub(crate) struct Mapping {
     base: NonNull<u8>,
     reserved: usize,
     accessible: AtomicUsize,
+    _share: Option<Share>,
 }
 
 // SAFETY: the mapping is owned; access to its bytes goes through wasmtime, which guards it.
@@ -42,7 +44,7 @@ impl Mapping {
             mmap_anonymous(null_mut(), reserved, ProtFlags::empty(), MapFlags::PRIVATE | MapFlags::NORESERVE)?
         };
         let base = NonNull::new(base.cast()).ok_or(rustix::io::Errno::NOMEM)?;
-        Ok(Self { base, reserved, accessible: AtomicUsize::new(0) })
+        Ok(Self { base, reserved, accessible: AtomicUsize::new(0), _share: None })
     }
 
     /// Makes the first `size` bytes accessible; new ones are zero.
@@ -65,6 +67,7 @@ impl Mapping {
     /// Maps `image` copy-on-write over the beginning of a mapping nobody uses yet.
     pub(crate) fn map(&mut self, image: &MemoryImage) -> Result<()> {
         let size = usize::try_from(image.size()).map_err(|_| rustix::io::Errno::NOMEM)?;
+        self._share = Some(Share::of(image)?);
         self.grow_to(size)?;
         for extent in image.extents() {
             let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;

@@ -4,6 +4,7 @@
 //! everywhere else. Mapping it copy-on-write makes a memory that costs page faults, not copies, and
 //! that shares clean pages with every other memory of the same image.
 
+mod budget;
 mod capture;
 mod creator;
 mod image;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use wasmtime::{AsContextMut, Engine, Extern, Instance, Module, Ref, Table};
 
@@ -18,6 +19,9 @@ const JIT_ELEMENTS: u32 = 900;
 pub(super) const TABLE_ELEMENTS: u32 = FIRST_JIT_ELEMENT as u32 + JIT_ELEMENTS;
 /// Name of the function that a translated module exports.
 const FUNCTION: &str = "f";
+
+/// When the host has no room for code: after so long, it is asked again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The bytes of a translated module.
 #[derive(Clone)]
@@ -94,6 +98,8 @@ pub(super) struct Jit {
     exports: HashMap<String, Extern>,
     code: BTreeMap<u32, Code>,
     pending: Option<Pending>,
+    /// When compiling `pending` is tried again, if the host had no room for it.
+    retry_at: Option<Instant>,
     /// Tag of the latest compilation; answers to older ones are stale.
     sequence: u64,
     /// Instances made in this store; wasmtime frees them only with the store.
@@ -116,6 +122,7 @@ impl Jit {
             exports,
             code: BTreeMap::new(),
             pending: None,
+            retry_at: None,
             sequence: 0,
             instances: 0,
             statistics: Statistics::default(),
@@ -127,27 +134,51 @@ impl Jit {
         check_index(pending.index)?;
         self.sequence += 1;
         self.statistics.module_bytes += pending.wasm.len() as u64;
-        if self.compiler.is_none() {
-            self.compiler = Some(Compiler::start(&self.run_engine, &self.quick_engine)?);
-        }
-        if let Some(compiler) = &self.compiler {
-            compiler.submit(self.sequence, pending.wasm.clone())?;
-        }
         self.pending = Some(pending);
-        Ok(())
+        self.compile_pending()
+    }
+
+    fn compile_pending(&mut self) -> Result<(), VcpuError> {
+        self.retry_at = None;
+        if self.compiler.is_none() {
+            match Compiler::start(&self.run_engine, &self.quick_engine) {
+                Ok(compiler) => self.compiler = Some(compiler),
+                Err(error) => self.put_off(&error.to_string()),
+            }
+        }
+        match (&self.compiler, &self.pending) {
+            (Some(compiler), Some(pending)) => compiler.submit(self.sequence, pending.wasm.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Without machine code, v86 interprets what it has translated, and translates nothing else.
+    fn put_off(&mut self, reason: &str) {
+        tracing::warn!(reason, "translated code is not compiled for now: the guest is slower");
+        self.retry_at = Some(Instant::now() + RETRY_AFTER);
     }
 
     /// Takes the compiled module, if it is ready, with what v86 is to be told of it.
     pub(super) fn poll(&mut self) -> Result<Option<(Pending, Arc<Module>)>, VcpuError> {
+        if self.retry_at.is_some_and(|time| time <= Instant::now()) {
+            self.compile_pending()?;
+        }
         let (Some(_), Some(compiler)) = (&self.pending, &self.compiler) else { return Ok(None) };
         let Some(Compiled { tag, module, duration }) = compiler.poll()? else { return Ok(None) };
         if tag != self.sequence {
             return Ok(None);
         }
-        self.statistics.modules_compiled += 1;
-        self.statistics.compile_time += duration;
-        let module = Arc::new(module.map_err(VcpuError::Module)?);
-        Ok(self.pending.take().map(|pending| (pending, module)))
+        match module {
+            Ok(module) => {
+                self.statistics.modules_compiled += 1;
+                self.statistics.compile_time += duration;
+                Ok(self.pending.take().map(|pending| (pending, Arc::new(module))))
+            }
+            Err(reason) => {
+                self.put_off(&reason);
+                Ok(None)
+            }
+        }
     }
 
     /// Notes what stands in element `index` now.
@@ -249,4 +280,38 @@ fn failed(error: wasmtime::Error) -> VcpuError {
 
 fn element(index: u32) -> u64 {
     FIRST_JIT_ELEMENT + u64::from(index)
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::{RefType, Store, TableType};
+
+    use super::*;
+    use crate::compiler::{self, Effort};
+
+    #[test]
+    fn what_cannot_be_compiled_is_tried_again() {
+        let engines = [Effort::Optimized, Effort::Quick].map(|effort| compiler::engine(effort).unwrap());
+        let [run_engine, quick_engine] = engines;
+        let mut store = Store::new(&run_engine, ());
+        let table_type = TableType::new(RefType::FUNCREF, TABLE_ELEMENTS, None);
+        let table = Table::new(&mut store, table_type, Ref::Func(None)).unwrap();
+        let mut jit = Jit::new(run_engine, quick_engine, table, HashMap::new());
+        let no_module: Arc<[u8]> = Arc::from(*b"no module");
+        jit.submit(Pending { index: 7, start: 0, state_flags: 0, wasm: no_module }).unwrap();
+        while jit.retry_at.is_none() {
+            assert!(jit.poll().unwrap().is_none());
+            std::thread::yield_now();
+        }
+        // As if the host had room again, a second later.
+        jit.pending.as_mut().unwrap().wasm = Arc::from(*b"\0asm\x01\0\0\0");
+        jit.retry_at = Some(Instant::now());
+        let pending = loop {
+            if let Some((pending, _)) = jit.poll().unwrap() {
+                break pending;
+            }
+            std::thread::yield_now();
+        };
+        assert_eq!((pending.index, jit.statistics.modules_compiled, jit.retry_at), (7, 1, None));
+    }
 }
