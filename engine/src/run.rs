@@ -32,8 +32,6 @@ pub struct Shared {
     pub stop: u32,
     /// Instructions retired since power-on, up to date in every import and after each run.
     pub instructions: u64,
-    /// Reserved.
-    pub next_deadline: u64,
 }
 
 impl Shared {

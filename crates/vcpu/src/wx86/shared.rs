@@ -7,7 +7,7 @@ const STOP: usize = 4;
 /// Guest instructions retired, `u64`; written by the engine before it calls the host and when it returns.
 const INSTRUCTIONS: usize = 8;
 /// Length of the block in bytes.
-const LENGTH: usize = 24;
+const LENGTH: usize = 16;
 
 /// Where the block is in linear memory.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,7 +54,7 @@ mod tests {
     fn a_block_outside_of_memory_does_nothing() {
         let mut memory = [0; 32];
         let shared = Shared::at(16);
-        assert!(!shared.fits(32) && !Shared::at(0).fits(32) && Shared::at(8).fits(32));
+        assert!(shared.fits(32) && !Shared::at(0).fits(32) && !Shared::at(17).fits(32));
         shared.set_interrupt_line(&mut memory, true);
         Shared::at(31).stop(&mut memory);
         assert_eq!((memory[16], memory[31]), (1, 0));
