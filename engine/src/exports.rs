@@ -74,3 +74,64 @@ pub extern "C" fn engine_invalidate(start: u64, end: u64) {
         cpu.code_written(start, end.saturating_sub(start));
     }
 }
+
+/// Where the host puts what calls translated code: the number of the table's entries before that, plus the part.
+/// Called once, after `engine_new`.
+#[unsafe(no_mangle)]
+pub extern "C" fn engine_set_translations(index: u32) {
+    if let Some(cpu) = cpu() {
+        cpu.translations = index;
+    }
+}
+
+/// Translates all code that is decoded; the host gets the functions.
+#[unsafe(no_mangle)]
+pub extern "C" fn engine_translate() {
+    if let Some(cpu) = cpu() {
+        cpu.translate_code(crate::host::translated);
+    }
+}
+
+/// In the place of translated code that is not there: the current block's first micro-operation.
+#[unsafe(no_mangle)]
+pub extern "C" fn engine_interpret(_: u32) -> u32 {
+    cpu().map_or(0, |cpu| cpu.interpret_current() as u32)
+}
+
+/// For translated code: executes a general instruction; an `Exit`.
+#[unsafe(no_mangle)]
+pub extern "C" fn engine_general(uop: u32, block: u32) -> u32 {
+    cpu().map_or(0, |cpu| cpu.execute_general(uop as *const _, block as *const _).number())
+}
+
+/// For translated code: whether a condition holds, by its encoding.
+#[unsafe(no_mangle)]
+pub extern "C" fn engine_condition(condition: u32) -> u32 {
+    cpu().map_or(0, |cpu| cpu.lazy.condition(condition as u8).into())
+}
+
+/// For translated code: EFLAGS as PUSHF stores them.
+#[unsafe(no_mangle)]
+pub extern "C" fn engine_pushed_flags() -> u32 {
+    cpu().map_or(0, |cpu| cpu.pushed_flags())
+}
+
+/// For translated code: the flags of a rotate.
+#[unsafe(no_mangle)]
+pub extern "C" fn engine_rotate_flags(bits: u32) {
+    if let Some(cpu) = cpu() {
+        cpu.flags_rotate(bits);
+    }
+}
+
+/// For translated code: the high half of a product of unsigned numbers.
+#[unsafe(no_mangle)]
+pub extern "C" fn engine_unsigned_high(a: u64, b: u64) -> u64 {
+    ((u128::from(a) * u128::from(b)) >> 64) as u64
+}
+
+/// For translated code: the high half of a product of signed numbers.
+#[unsafe(no_mangle)]
+pub extern "C" fn engine_signed_high(a: i64, b: i64) -> i64 {
+    ((i128::from(a) * i128::from(b)) >> 64) as i64
+}

@@ -46,17 +46,27 @@ const SAR: u8 = 7;
 
 /// Why the loop was left.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Exit(u32);
+pub(crate) struct Exit(u32);
 
 impl Exit {
     /// Something may have to be looked at; `Cpu::rip` says where to go on.
-    const CHECK: Self = Self(0);
+    pub(crate) const CHECK: Self = Self(0);
     /// The block at `Cpu::rip` has to be found; it is to be linked at `Cpu::link`.
-    const ENTER: Self = Self(1);
+    pub(crate) const ENTER: Self = Self(1);
     /// The instruction of `Cpu::uop` failed with `Cpu::fault`.
     const FAILED: Self = Self(2);
     /// Code may have changed; the instruction of `Cpu::uop` was the last one.
-    const CHANGED: Self = Self(3);
+    pub(crate) const CHANGED: Self = Self(3);
+    /// None: of what translated code calls.
+    pub(crate) const NONE: Self = Self(u32::MAX);
+    /// Numbers from here on are places of micro-operations with which to go on: nothing lies below in linear memory.
+    #[cfg(target_arch = "wasm32")]
+    const FIRST_PLACE: u32 = 16;
+
+    /// As translated code knows it.
+    pub(crate) const fn number(self) -> u32 {
+        self.0
+    }
 
     /// `Cpu::uop` accesses memory, which the TLB cannot serve.
     const fn miss(place: Place, bytes: u32, write: bool) -> Self {
@@ -182,7 +192,7 @@ impl Cpu {
             self.current = block;
             self.regs[PAGE_REGISTER] = target.wrapping_sub((*block).physical & PAGE_MASK);
             self.budget -= i64::from((*block).instructions);
-            Block::first(block)
+            Block::begin(block)
         }
     }
 
@@ -611,7 +621,7 @@ impl Cpu {
                                     let block: *const Block = cpu.code.at(link.offset());
                                     cpu.current = block;
                                     cpu.budget -= i64::from((*block).instructions);
-                                    u = Block::first(block);
+                                    u = Block::begin(block);
                                     continue 'run;
                                 }
                                 let to: u64 = $to & cpu.address_mask;
@@ -2076,6 +2086,10 @@ impl Cpu {
                                 let next = cpu.regs[PAGE_REGISTER].wrapping_add(u64::from((*links).offset));
                                 break 'run (next & cpu.address_mask, &raw mut (*links).taken);
                             }
+                            Op::Translated => match cpu.call_translation() {
+                                Ok(next) => u = next,
+                                Err(exit) => return exit,
+                            },
                             Op::Links => return Exit::CHECK,
                         }
                         continue 'run;
@@ -2102,6 +2116,55 @@ impl Cpu {
                 }
                 u = cpu.begin(block, target);
             }
+        }
+    }
+
+    /// Executes the translation of the current block, which has just begun, and what follows; the micro-operation with which
+    /// to go on.
+    #[cfg(target_arch = "wasm32")]
+    #[inline(always)]
+    unsafe fn call_translation(&mut self) -> Result<*const Uop, Exit> {
+        // SAFETY: there is a current block. The host has put a function of this type where `translations` says.
+        let next = unsafe {
+            let translated = (*self.current).translated;
+            self.budget += i64::from((*self.current).instructions);
+            let place = self.translations.wrapping_add(translated.part()) as usize;
+            let function: extern "C" fn(u32) -> u32 = std::mem::transmute(place);
+            function(translated.0)
+        };
+        if next < Exit::FIRST_PLACE { Err(Exit(next)) } else { Ok(next as usize as *const Uop) }
+    }
+
+    /// There are none natively.
+    #[cfg(not(target_arch = "wasm32"))]
+    #[allow(clippy::unused_self, reason = "the other one uses it")]
+    unsafe fn call_translation(&mut self) -> Result<*const Uop, Exit> {
+        Err(Exit::CHECK)
+    }
+
+    /// For translated code: executes the general instruction of `uop` in `block`, whose registers, flags and budget are stored.
+    /// [`Exit::NONE`] if what follows may be executed.
+    pub(crate) fn execute_general(&mut self, uop: *const Uop, block: *const Block) -> Exit {
+        // SAFETY: translated code passes places that it was made with.
+        unsafe {
+            (self.current, self.uop) = (block, uop);
+            let general = &*self.code.at::<General>((*uop).imm as u32);
+            let start = self.regs[PAGE_REGISTER].wrapping_add(u64::from((*uop).offset));
+            self.rip = start.wrapping_add(u64::from((*uop).a)) & self.address_mask;
+            if let Err(fault) = (general.handler)(self, &general.insn) {
+                self.fault = fault;
+                return Exit::FAILED;
+            }
+            if self.code.changed && (*uop).op != Op::GeneralEnd { Exit::CHANGED } else { Exit::NONE }
+        }
+    }
+
+    /// What stands for the translation of the current block where there is none: its first micro-operation.
+    pub(crate) fn interpret_current(&mut self) -> *const Uop {
+        // SAFETY: there is a current block.
+        unsafe {
+            self.budget -= i64::from((*self.current).instructions);
+            Block::first(self.current)
         }
     }
 

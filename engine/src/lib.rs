@@ -62,6 +62,7 @@ mod state;
 mod system;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod translate;
 mod x87;
 
 #[cfg(target_arch = "wasm32")]

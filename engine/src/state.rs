@@ -172,6 +172,8 @@ pub struct Cpu {
     pub(crate) fault: Fault,
     /// Where the next block is to be linked, or null.
     pub(crate) link: *mut Link,
+    /// Index in the module's table of what calls translations, by their part.
+    pub(crate) translations: u32,
     /// Linear address of the last page fault, until it is delivered.
     pub fault_address: u64,
     /// Local descriptor table.
@@ -228,6 +230,7 @@ impl Cpu {
             uop: std::ptr::null(),
             fault: Fault::Repeat,
             link: std::ptr::null_mut(),
+            translations: 0,
             fault_address: 0,
             ldtr: Segment::default(),
             tr: Segment::default(),

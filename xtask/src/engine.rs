@@ -12,7 +12,9 @@ pub const ENGINE: Product = Product {
     package: "wasm-sandbox-engine",
     manifest: "engine/Cargo.toml",
     target: "wasm32-unknown-unknown",
-    flags: "-Ctarget-feature=+simd128,+bulk-memory,+sign-ext,+nontrapping-fptoint,+mutable-globals,+multivalue",
+    // The host adds elements to the table.
+    flags: "-Ctarget-feature=+simd128,+bulk-memory,+sign-ext,+nontrapping-fptoint,+mutable-globals,+multivalue \
+            -Clink-arg=--export-table -Clink-arg=--growable-table",
     // For this computer it is an ordinary library.
     selection: &["rustc", "--lib", "--crate-type", "cdylib"],
     packages: "",

@@ -18,7 +18,7 @@ pub use manifest::Check;
 use manifest::Manifest;
 
 /// Raised when what is made, or how, changes without a change of engine, image or file format.
-const RECIPE: u32 = 5;
+const RECIPE: u32 = 6;
 
 /// Name of the file that is locked while an entry is made or removed.
 const LOCK: &str = "lock";

@@ -122,6 +122,15 @@ impl Machine {
         Ok(self.vcpu.renew_code()?)
     }
 
+    /// Translates the code that is decoded, for machines that continue from a snapshot of this one: see
+    /// [`CpuEngine::translate_code`].
+    ///
+    /// # Errors
+    /// [`MachineError::Vcpu`].
+    pub fn translate_code(&mut self) -> Result<(), MachineError> {
+        Ok(self.vcpu.translate_code()?)
+    }
+
     /// The machine at this moment, with an `attachment` for its user. The machine's clock stands while
     /// it is taken.
     ///

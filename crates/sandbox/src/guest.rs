@@ -141,6 +141,11 @@ impl Guest {
         Ok(self.machine.renew_code()?)
     }
 
+    /// See [`Sandbox::translate_code`](crate::Sandbox::translate_code).
+    pub(crate) fn translate_code(&mut self) -> Result<(), GuestError> {
+        Ok(self.machine.translate_code()?)
+    }
+
     /// The guest at this moment, which must be one of rest, with `host_state` beside it.
     pub(crate) fn snapshot(&mut self, host_state: Vec<u8>) -> Result<MachineSnapshot, GuestError> {
         let ready = self.ready.clone().ok_or_else(|| GuestError::Crashed("it has not booted yet".into()))?;

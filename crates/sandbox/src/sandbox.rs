@@ -127,6 +127,14 @@ impl Sandbox {
         }
     }
 
+    /// Prepares for a snapshot that others will start from: the code that the guest's CPU knows is translated, so that it can be
+    /// compiled and kept with the snapshot. To be called right before [`Sandbox::snapshot`].
+    pub fn translate_code(&self) {
+        if let Some(jobs) = &self.jobs {
+            let _the_machine_has_ended = jobs.send(Job::TranslateCode);
+        }
+    }
+
     /// Queues a request, or the answer that says what is wrong with one.
     pub(crate) fn submit_job(&self, ticket: Ticket, request: Result<Request, Failure>) {
         let Some(jobs) = &self.jobs else { return };

@@ -130,6 +130,16 @@ pub trait CpuEngine<B: Bus>: Send {
         Ok(())
     }
 
+    /// Translates the code that is decoded, so that it can be compiled ([`EngineSnapshot::compile_code`]) and executed by
+    /// machines that continue from a snapshot of this one. This one only interprets, and more slowly than before. An engine
+    /// that translates while it runs does nothing.
+    ///
+    /// # Errors
+    /// [`VcpuError::Trapped`].
+    fn translate_code(&mut self) -> Result<(), VcpuError> {
+        Ok(())
+    }
+
     /// The CPU and its RAM at this moment, between two slices. Costs what was written since the
     /// engine was made; the files of the snapshot it was made from are shared.
     ///

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::memory::MemoryImage;
-use crate::module::{EngineModule, module_error};
+use crate::module::EngineModule;
 use crate::v86::{Translations, TranslationsState};
+use crate::wx86::Translation;
 use crate::{EngineKind, RAM_GRANULE, VcpuError};
 
 /// Largest 32-bit wasm memory, and what its size is a multiple of.
@@ -31,7 +32,7 @@ pub struct EngineSnapshot {
 #[derive(Clone)]
 pub(crate) enum Own {
     V86(Translations),
-    Wx86,
+    Wx86(Translation),
 }
 
 /// What a snapshot keeps of an engine beside its memory.
@@ -77,7 +78,7 @@ impl EngineSnapshot {
     pub fn kind(&self) -> EngineKind {
         match self.own {
             Own::V86(_) => EngineKind::V86,
-            Own::Wx86 => EngineKind::Wx86,
+            Own::Wx86(_) => EngineKind::Wx86,
         }
     }
 
@@ -99,7 +100,7 @@ impl EngineSnapshot {
             instructions: self.instructions,
             own: match &self.own {
                 Own::V86(translations) => OwnState::V86(translations.state()),
-                Own::Wx86 => OwnState::Wx86,
+                Own::Wx86(_) => OwnState::Wx86,
             },
         }
     }
@@ -111,7 +112,7 @@ impl EngineSnapshot {
     pub fn write_code(&self, target: &mut impl Write) -> std::io::Result<()> {
         match &self.own {
             Own::V86(translations) => translations.write(target),
-            Own::Wx86 => Ok(()),
+            Own::Wx86(_) => Ok(()),
         }
     }
 
@@ -139,7 +140,7 @@ impl EngineSnapshot {
         }
         let own = match own {
             OwnState::V86(state) => Own::V86(Translations::from_state(state, file, code_offset)?),
-            OwnState::Wx86 => Own::Wx86,
+            OwnState::Wx86 => Own::Wx86(Translation::default()),
         };
         Ok(Self { memory, ram: ram.start as usize..ram.end as usize, instructions, own })
     }
@@ -152,7 +153,7 @@ impl EngineSnapshot {
     pub fn compile_code(&self, parts: usize) -> Result<Vec<Vec<u8>>, VcpuError> {
         match &self.own {
             Own::V86(translations) => translations.compile(parts),
-            Own::Wx86 => Ok(Vec::new()),
+            Own::Wx86(translation) => translation.compile(),
         }
     }
 
@@ -170,7 +171,8 @@ impl EngineSnapshot {
         match &mut self.own {
             // SAFETY: the caller vouches for the origin of the file.
             Own::V86(translations) => unsafe { translations.load(engine, code) },
-            Own::Wx86 => Err(module_error("it belongs to another snapshot")),
+            // SAFETY: as above.
+            Own::Wx86(translation) => unsafe { translation.load(engine, code) },
         }
     }
 
@@ -178,7 +180,7 @@ impl EngineSnapshot {
     pub fn is_executable(&self) -> bool {
         match &self.own {
             Own::V86(translations) => translations.are_executable(),
-            Own::Wx86 => true,
+            Own::Wx86(_) => true,
         }
     }
 }

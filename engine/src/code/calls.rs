@@ -3,20 +3,22 @@
 use super::{Link, Links};
 
 /// Calls that are remembered.
-const DEPTH: usize = 16;
+pub(super) const DEPTH: usize = 16;
 
 #[derive(Clone, Copy)]
-struct Call {
+#[repr(C)]
+pub(super) struct Call {
     /// Where it returns to.
-    back: u64,
+    pub(super) back: u64,
     /// What follows the call in its block.
-    links: *mut Links,
+    pub(super) links: *mut Links,
 }
 
 /// The last calls. What it says is no more than likely.
+#[repr(C)]
 pub(crate) struct Calls {
-    calls: [Call; DEPTH],
-    top: usize,
+    pub(super) calls: [Call; DEPTH],
+    pub(super) top: usize,
 }
 
 impl Default for Calls {

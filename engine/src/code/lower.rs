@@ -5,7 +5,7 @@
 use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, FlowControl, Instruction};
 
 use super::pair::pair;
-use super::{Block, General, Link, Links, Offset, Op, Uop};
+use super::{Block, General, Link, Links, Offset, Op, Translated, Uop};
 use crate::memory::{Access, PAGE, PAGE_MASK};
 use crate::{Cpu, Fault, Mode, general, system};
 
@@ -172,6 +172,7 @@ impl Cpu {
             mode: self.mode,
             mode_mask: lowering.mode_mask,
             instructions: lowering.instructions,
+            translated: Translated::NONE,
         };
         let offset = self.code.insert(block, done as u64, &lowering.uops);
         if !had_code {

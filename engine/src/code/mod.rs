@@ -7,6 +7,7 @@
 
 mod branch;
 mod calls;
+mod places;
 mod lower;
 mod pair;
 mod select;
@@ -18,6 +19,7 @@ use crate::memory::PAGE;
 use crate::state::Mode;
 
 pub(crate) use calls::Calls;
+pub(crate) use places::CodePlaces;
 pub(crate) use uop::{General, Link, Links, Op, Uop};
 
 /// Bytes of the arena.
@@ -61,12 +63,46 @@ pub(crate) struct Block {
     pub(crate) mode_mask: u8,
     /// Instructions in it, 1 to 255.
     pub(crate) instructions: u8,
+    /// Its translation; none where all is zero.
+    pub(crate) translated: Translated,
+}
+
+/// Where the translation of a block is: the part, a module, in the highest four bits, 0 if there is none; a function of
+/// its table in 16 bits; an entry of that in the lowest 12.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub(crate) struct Translated(pub(crate) u32);
+
+impl Translated {
+    /// Not translated.
+    pub(crate) const NONE: Self = Self(0);
+    /// What 4, 16 and 12 bits hold.
+    pub(crate) const PARTS: u32 = 1 << 4;
+    pub(crate) const FUNCTIONS: u32 = 1 << 16;
+    pub(crate) const ENTRIES: u32 = 1 << 12;
+
+    /// In part `part`, which is not 0.
+    pub(crate) const fn new(part: u32, function: u32, entry: u32) -> Self {
+        Self(part << 28 | (function & 0xFFFF) << 12 | entry & 0xFFF)
+    }
+
+    pub(crate) const fn part(self) -> u32 {
+        self.0 >> 28
+    }
+
+    pub(crate) const fn function(self) -> u32 {
+        self.0 >> 12 & 0xFFFF
+    }
+
+    pub(crate) const fn entry(self) -> u32 {
+        self.0 & 0xFFF
+    }
 }
 
 impl Block {
     /// Whether it is right wherever a block of the same page may run.
     pub(crate) fn may_be_linked(&self) -> bool {
-        self.second_page == u64::MAX && self.mode_mask & (Mode::FS_FLAT | Mode::GS_FLAT) == 0
+        self.second_page == u64::MAX && self.mode_mask & Self::UNLINKED == 0
     }
 
     /// The first micro-operation.
@@ -74,6 +110,29 @@ impl Block {
     pub(crate) fn first(this: *const Self) -> *const Uop {
         // SAFETY: micro-operations follow their block in the arena.
         unsafe { this.add(1).cast() }
+    }
+
+    /// The bits of `mode_mask` with which a block is not linked without a look at it.
+    pub(crate) const UNLINKED: u8 = Mode::FS_FLAT | Mode::GS_FLAT;
+
+    /// The micro-operation with which the block begins: that which calls its translation, if there is one.
+    #[inline(always)]
+    pub(crate) fn begin(this: *const Self) -> *const Uop {
+        // SAFETY: the caller has a block.
+        if unsafe { (*this).translated } == Translated::NONE { Self::first(this) } else { Self::call() }
+    }
+
+    /// What calls the translation of the current block.
+    #[inline(always)]
+    pub(crate) fn call() -> *const Uop {
+        static CALL: Uop =
+            Uop { op: Op::Translated, offset: 0, a: 0, b: 0, base: 0, index: 0, disp: 0, imm: 0 };
+        &raw const CALL
+    }
+
+    /// Its place in `CodeCache::seen`.
+    pub(crate) fn number(&self) -> u32 {
+        self.number
     }
 }
 
@@ -193,6 +252,12 @@ impl CodeCache {
         seen.rip == rip && (seen.key == self.key || seen.key == self.global_key)
     }
 
+    /// Whether `block` was executed last in a global page.
+    pub(crate) fn is_global(&self, block: &Block) -> bool {
+        // SAFETY: it is a block of this cache.
+        unsafe { (*self.seen_of(block)).key & GLOBAL != 0 }
+    }
+
     /// Where `block`, from `at`, was executed last.
     #[inline(always)]
     unsafe fn seen_of(&self, block: *const Block) -> *mut Seen {
@@ -255,6 +320,28 @@ impl CodeCache {
     /// Whether code was decoded from the page around `physical`.
     pub(crate) fn has_code(&mut self, physical: u64) -> bool {
         self.page(physical).is_some_and(|page| page.members != 0)
+    }
+
+    /// All blocks there are, in the order in which they were made.
+    pub(crate) fn all(&self) -> Vec<Offset> {
+        let mut all = Vec::new();
+        for index in 0..self.page_count {
+            // SAFETY: it is one of the pages; members are what `join` made, and their blocks what `insert` made.
+            unsafe {
+                let mut member = (*self.pages.add(index)).members;
+                while member != 0 {
+                    let Member { block, next } = *self.at::<Member>(member);
+                    // Others are listed where they begin.
+                    if (*self.at::<Block>(block)).physical / PAGE == index as u64 {
+                        all.push(block);
+                    }
+                    member = next;
+                }
+            }
+        }
+        // SAFETY: as above.
+        all.sort_unstable_by_key(|block| unsafe { (*self.at::<Block>(*block)).number });
+        all
     }
 
     fn bucket(&self, physical: u64) -> *mut Offset {

@@ -142,6 +142,8 @@ pub(crate) enum Op {
     // Calls, returns and indirect jumps.
     Call32, Call64, CallR32, CallR64, CallM32, CallM64, Ret32, Ret64, RetI32, RetI64, JmpR32, JmpR64,
     JmpM32, JmpM64,
+    // Calls the translation of the current block; no part of a block.
+    Translated,
     // Links of the branch before: `imm` holds the blocks of the taken and the other way.
     Links,
 }
@@ -228,7 +230,7 @@ pub(crate) struct Link(u32);
 impl Link {
     /// Not known yet.
     pub(crate) const NONE: Self = Self(0);
-    const UNSURE: u32 = 1 << 31;
+    pub(crate) const UNSURE: u32 = 1 << 31;
 
     pub(crate) fn new(block: Offset, sure: bool) -> Self {
         Self(if sure { block } else { block | Self::UNSURE })

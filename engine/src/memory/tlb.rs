@@ -27,6 +27,13 @@ pub(crate) struct Entry {
     pub(crate) addend: usize,
 }
 
+impl Entry {
+    /// Where in an entry things are, in bytes.
+    pub(crate) const READ: u32 = std::mem::offset_of!(Self, read) as u32;
+    pub(crate) const WRITE: u32 = std::mem::offset_of!(Self, write) as u32;
+    pub(crate) const ADDEND: u32 = std::mem::offset_of!(Self, addend) as u32;
+}
+
 const EMPTY: Entry = Entry { read: NONE, write: NONE, execute: NONE, addend: 0 };
 
 /// One privilege level's translations.

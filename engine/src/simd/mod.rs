@@ -25,6 +25,7 @@ use crate::{Cpu, Fault, Handler};
 pub(crate) use lanes::V;
 use lanes::{HalfLanes, Lanes};
 use operands::destination;
+pub(crate) use operands::{CR0_OFF, CR4_ON};
 
 /// The handler of an instruction of this family.
 pub(crate) fn handler(code: Code) -> Option<Handler> {

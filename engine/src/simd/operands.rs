@@ -6,6 +6,11 @@ use super::lanes::V;
 use crate::state::{cr0, cr4};
 use crate::{Cpu, Fault, Seg};
 
+/// Bits of CR0 each of which turns SSE off, and the bit of CR4 that turns it on.
+pub(crate) const CR0_OFF: u64 = cr0::EM | cr0::TS;
+/// See [`CR0_OFF`].
+pub(crate) const CR4_ON: u64 = cr4::OSFXSR;
+
 /// Number of an XMM register.
 #[inline(always)]
 pub(super) fn xmm_number(register: Register) -> usize {
@@ -22,7 +27,7 @@ impl Cpu {
     /// #UD and #NM of every SSE instruction (SDM vol. 3, 13.1).
     #[inline(always)]
     pub(crate) fn sse_ready(&self) -> Result<(), Fault> {
-        if self.cr0 & (cr0::EM | cr0::TS) | !self.cr4 & cr4::OSFXSR != 0 {
+        if self.cr0 & CR0_OFF | !self.cr4 & CR4_ON != 0 {
             return self.sse_missing();
         }
         Ok(())

@@ -9,6 +9,7 @@ use super::{Current, Job, State, Worker};
 use crate::client::Ticket;
 use crate::config::SandboxConfig;
 use crate::fleet::LARGEST_FLEET;
+use crate::guest::{Guest, GuestError};
 use crate::handlers::{self, HostStatus, StatusOperation, WaitPortOperation};
 use crate::operation::{Operation, Step};
 use crate::processes::{Context, OPEN_PROCESSES, Start};
@@ -36,7 +37,7 @@ pub(super) fn needs_guest(job: &Job) -> bool {
         Job::Request { request, .. } => {
             !matches!(**request, Err(_) | Ok(Request::Reset(_) | Request::Hello(_)))
         }
-        Job::Snapshot(_) | Job::RenewCode => true,
+        Job::Snapshot(_) | Job::RenewCode | Job::TranslateCode => true,
         Job::Cancel(_) | Job::Stop => false,
     }
 }
@@ -51,15 +52,18 @@ impl Worker {
             Job::Snapshot(target) => {
                 let _nobody_waits_any_more = target.send(self.take_snapshot());
             }
-            Job::RenewCode => {
-                if let State::Up(guest) = &mut self.state
-                    && let Err(error) = guest.renew_code()
-                {
-                    self.guest_is_gone(error);
-                }
-            }
+            Job::RenewCode => self.with_code(Guest::renew_code),
+            Job::TranslateCode => self.with_code(Guest::translate_code),
             Job::Cancel(target) => self.cancel(&target),
             Job::Stop => {}
+        }
+    }
+
+    fn with_code(&mut self, change: impl FnOnce(&mut Guest) -> Result<(), GuestError>) {
+        if let State::Up(guest) = &mut self.state
+            && let Err(error) = change(guest)
+        {
+            self.guest_is_gone(error);
         }
     }
 

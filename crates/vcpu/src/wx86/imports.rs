@@ -26,6 +26,17 @@ pub(super) fn define<B: Bus>(linker: &mut Linker<State<B>>) -> Result<()> {
     define_mmio(linker)?;
     linker.func_wrap(
         "host",
+        "translated",
+        |mut caller: Caller<'_, State<B>>, part: u32, at: u32, length: u32| -> Result<()> {
+            let memory = caller.data().memory()?;
+            let (bytes, state) = memory.data_and_store_mut(&mut caller);
+            let body = bytes.get(at as usize..).and_then(|bytes| bytes.get(..length as usize));
+            let body = body.ok_or_else(|| VcpuError::Module("a function outside of memory".into()))?;
+            Ok(state.functions.push(part, body)?)
+        },
+    )?;
+    linker.func_wrap(
+        "host",
         "log",
         |mut caller: Caller<'_, State<B>>, at: u32, length: u32| -> Result<()> {
             let memory = caller.data().memory()?;

@@ -7,6 +7,7 @@
 mod imports;
 mod shared;
 mod state;
+mod translation;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use crate::{
 };
 use shared::Shared;
 use state::{Exports, State};
+pub(crate) use translation::Translation;
 
 /// Instructions of one slice: about half a millisecond.
 const SLICE: u64 = 100_000;
@@ -39,6 +41,8 @@ pub(crate) struct Wx86<B: Bus> {
     exports: Exports,
     /// What the memory was mapped from.
     base: MemoryImage,
+    /// Code that is translated.
+    translation: Translation,
     instructions: u64,
 }
 
@@ -46,7 +50,8 @@ impl<B: Bus> Wx86<B> {
     /// See [`EngineModule::power_on`].
     pub(crate) fn new(module: &EngineModule, ram_bytes: u64, bus: B) -> Result<Self, VcpuError> {
         check_ram(ram_bytes)?;
-        let mut vcpu = Self::over(module, MemoryImage::zeroed(module.initial_memory()?), bus)?;
+        let zeroed = MemoryImage::zeroed(module.initial_memory()?);
+        let (mut vcpu, translations) = Self::over(module, zeroed, Translation::default(), bus)?;
         let memory = vcpu.store.data().memory()?;
         for (offset, data) in module.data_segments()? {
             memory.write(&mut vcpu.store, offset, data).map_err(module_error)?;
@@ -56,6 +61,8 @@ impl<B: Bus> Wx86<B> {
         if start == 0 {
             return Err(module_error("it has no room for the RAM"));
         }
+        let set_translations = vcpu.exports.set_translations.clone();
+        vcpu.call(&set_translations, translations)?;
         vcpu.share(start..start + ram_bytes as usize)?;
         Ok(vcpu)
     }
@@ -66,17 +73,23 @@ impl<B: Bus> Wx86<B> {
         snapshot: &EngineSnapshot,
         bus: B,
     ) -> Result<Self, VcpuError> {
-        let EngineSnapshot { memory, ram, instructions, own: Own::Wx86 } = snapshot else {
+        let EngineSnapshot { memory, ram, instructions, own: Own::Wx86(translation) } = snapshot else {
             return Err(of_another_engine(snapshot));
         };
-        let mut vcpu = Self::over(module, memory.clone(), bus)?;
+        // Where translated code is called is written in the memory, and is always the same.
+        let (mut vcpu, _) = Self::over(module, memory.clone(), translation.clone(), bus)?;
         vcpu.share(ram.clone())?;
         vcpu.instructions = *instructions;
         Ok(vcpu)
     }
 
-    /// An instance over a memory with the content of `base`.
-    fn over(module: &EngineModule, base: MemoryImage, bus: B) -> Result<Self, VcpuError> {
+    /// An instance over a memory with the content of `base`, and where it is to find translated code.
+    fn over(
+        module: &EngineModule,
+        base: MemoryImage,
+        translation: Translation,
+        bus: B,
+    ) -> Result<(Self, u32), VcpuError> {
         let mapping: Arc<Mapping> = Mapping::of(&base)?;
         let mut store = Store::new(&module.engine, State::new(bus));
         let mut linker = Linker::new(&module.engine);
@@ -91,8 +104,12 @@ impl<B: Bus> Wx86<B> {
             renew_code: function(&instance, &mut store, "engine_renew_code")?,
             shared: function(&instance, &mut store, "engine_shared")?,
             invalidate: function(&instance, &mut store, "engine_invalidate")?,
+            set_translations: function(&instance, &mut store, "engine_set_translations")?,
+            translate: function(&instance, &mut store, "engine_translate")?,
         };
-        Ok(Self { store, exports, base, instructions: 0 })
+        // The engine counts parts from 1.
+        let translations = translation.install(&mut store, &instance)? - 1;
+        Ok((Self { store, exports, base, translation, instructions: 0 }, translations))
     }
 
     /// Notes where RAM and the shared block are.
@@ -187,13 +204,20 @@ impl<B: Bus> CpuEngine<B> for Wx86<B> {
         self.call(&renew, ())
     }
 
+    fn translate_code(&mut self) -> Result<(), VcpuError> {
+        let translate = self.exports.translate.clone();
+        self.call(&translate, ())?;
+        self.translation = Translation::of(std::mem::take(&mut self.store.data_mut().functions));
+        Ok(())
+    }
+
     fn snapshot(&mut self) -> Result<EngineSnapshot, VcpuError> {
         // What devices have written is to be told to the engine of this memory.
         self.advance()?;
         let state = self.store.data();
         let memory = MemoryImage::capture(state.memory()?.data(&self.store), &self.base)?;
         let (ram, instructions) = (state.ram.clone(), self.instructions);
-        Ok(EngineSnapshot { memory, ram, instructions, own: Own::Wx86 })
+        Ok(EngineSnapshot { memory, ram, instructions, own: Own::Wx86(self.translation.clone()) })
     }
 
     fn wants_recycling(&self) -> bool {

@@ -5,6 +5,7 @@ use std::ops::Range;
 use wasmtime::{Memory, TypedFunc};
 
 use super::shared::Shared;
+use super::translation::Functions;
 use crate::{VcpuError, WrittenRanges};
 
 /// The exports that the host calls.
@@ -21,6 +22,10 @@ pub(super) struct Exports {
     pub(super) shared: TypedFunc<(), u32>,
     /// Guest-physical start and end of what a device has written.
     pub(super) invalidate: TypedFunc<(u64, u64), ()>,
+    /// Where in the table translated code is called.
+    pub(super) set_translations: TypedFunc<u32, ()>,
+    /// Translates what is decoded.
+    pub(super) translate: TypedFunc<(), ()>,
 }
 
 /// Data of the store: the bus and what the imports need to reach the memory.
@@ -32,6 +37,8 @@ pub(super) struct State<B> {
     pub(super) memory: Option<Memory>,
     /// What devices have written and the engine does not know yet.
     pub(super) written: WrittenRanges,
+    /// What the engine is translating.
+    pub(super) functions: Functions,
     /// What the engine logged last: after a trap, the message of its panic.
     pub(super) last_message: Option<String>,
 }
@@ -44,6 +51,7 @@ impl<B> State<B> {
             shared: Shared::default(),
             memory: None,
             written: WrittenRanges::default(),
+            functions: Functions::default(),
             last_message: None,
         }
     }

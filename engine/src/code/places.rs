@@ -1,0 +1,65 @@
+//! Where decoded code lies, for those who write code that looks into it.
+
+use std::mem::offset_of;
+
+use super::calls::{Call, DEPTH};
+use super::{ADDRESSES, Block, Calls, CodeCache, Links, Seen};
+
+/// Addresses and distances, in bytes of linear memory. They stay what they are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CodePlaces {
+    /// Where the arena begins.
+    pub(crate) arena: u32,
+    /// Where the numbers of `Seen` begin.
+    pub(crate) seen: u32,
+    /// The table of blocks by instruction pointer.
+    pub(crate) addresses: u32,
+    /// `CodeCache::key` and `CodeCache::global_key`.
+    pub(crate) key: u32,
+    pub(crate) global_key: u32,
+    /// The last calls, and which of them is the last.
+    pub(crate) calls: u32,
+    pub(crate) last_call: u32,
+}
+
+impl CodePlaces {
+    /// Bytes of a [`Seen`], and where in it things are.
+    pub(crate) const SEEN_BYTES: u32 = size_of::<Seen>() as u32;
+    pub(crate) const SEEN_RIP: u32 = offset_of!(Seen, rip) as u32;
+    pub(crate) const SEEN_KEY: u32 = offset_of!(Seen, key) as u32;
+    /// Where in a block things are.
+    pub(crate) const PHYSICAL: u32 = offset_of!(Block, physical) as u32;
+    pub(crate) const SECOND_PAGE: u32 = offset_of!(Block, second_page) as u32;
+    pub(crate) const NUMBER: u32 = offset_of!(Block, number) as u32;
+    pub(crate) const MODE_MASK: u32 = offset_of!(Block, mode_mask) as u32;
+    pub(crate) const INSTRUCTIONS: u32 = offset_of!(Block, instructions) as u32;
+    pub(crate) const TRANSLATED: u32 = offset_of!(Block, translated) as u32;
+    /// Bytes of a call, their number, and where in one things are.
+    pub(crate) const CALL_BYTES: u32 = size_of::<Call>() as u32;
+    pub(crate) const CALLS: u32 = DEPTH as u32;
+    pub(crate) const CALL_BACK: u32 = offset_of!(Call, back) as u32;
+    pub(crate) const CALL_LINKS: u32 = offset_of!(Call, links) as u32;
+    /// Where the other way's link is behind a branch.
+    pub(crate) const OTHER: u32 = offset_of!(Links, other) as u32;
+    /// Where the taken way's link is.
+    pub(crate) const TAKEN: u32 = offset_of!(Links, taken) as u32;
+    /// Entries of the table of addresses.
+    pub(crate) const ADDRESSES: u32 = ADDRESSES as u32;
+}
+
+impl CodeCache {
+    /// Where things are, if the cache itself is at `place`.
+    pub(crate) fn places(&self, place: u32) -> CodePlaces {
+        let of = |offset: usize| place.wrapping_add(offset as u32);
+        let calls = of(offset_of!(CodeCache, calls));
+        CodePlaces {
+            arena: self.arena as usize as u32,
+            seen: self.seen as usize as u32,
+            addresses: self.addresses as usize as u32,
+            key: of(offset_of!(CodeCache, key)),
+            global_key: of(offset_of!(CodeCache, global_key)),
+            calls: calls.wrapping_add(offset_of!(Calls, calls) as u32),
+            last_call: calls.wrapping_add(offset_of!(Calls, top) as u32),
+        }
+    }
+}

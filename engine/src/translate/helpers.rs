@@ -1,0 +1,38 @@
+//! What translated code calls in the engine, and the frame of its modules: `crates/vcpu/src/wx86/translation.rs` is the
+//! other side.
+
+/// Imported functions, in their order, with their types.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Helper {
+    /// `(uop, block) -> exit`: executes a general instruction.
+    General = 0,
+    /// `(condition) -> 0 or 1`: of the stored flags.
+    Condition = 1,
+    /// `() -> EFLAGS` as PUSHF stores them.
+    PushedFlags = 2,
+    /// `(bits)`: CF and OF of a rotate.
+    RotateFlags = 3,
+    /// `(a, b) -> high half` of the unsigned product of 64-bit numbers.
+    UnsignedHigh = 4,
+    /// The same of signed ones.
+    SignedHigh = 5,
+}
+
+impl Helper {
+    pub(super) const fn index(self) -> u32 {
+        self as u32
+    }
+}
+
+/// Functions every module has itself: goes to `(address, link)`, which is 0 where there is none.
+pub(super) const DISPATCH: u32 = 6;
+/// Returns to `(address)`.
+pub(super) const BACK: u32 = 7;
+/// Calls the function and the entry that a block's [`Translated`](super::Translated) names.
+pub(super) const ENTER: u32 = 8;
+/// The first function with code of a page.
+pub(super) const FIRST_PAGE: u32 = 9;
+/// The type of functions with code of a page: `(entry) -> exit`.
+pub(super) const PAGE_TYPE: u32 = 0;
+/// The table of these functions.
+pub(super) const TABLE: u32 = 0;

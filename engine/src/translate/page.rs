@@ -1,0 +1,689 @@
+//! The translation of one page of code: a function whose entries are the page's blocks.
+//!
+//! Registers live in `Cpu::regs`. A block reads each of them once, keeps it in a local variable and writes what it
+//! changes to both: so wherever code is left, memory has the registers as the interpreter has them. Whatever is rare is left
+//! to the interpreter, which goes on with the very micro-operation.
+
+use wasm_encoder::ValType;
+
+use super::body::{Body, Label, at};
+use super::flags::Pending;
+use super::helpers::{BACK, DISPATCH, FIRST_PAGE, Helper};
+use super::places::Places;
+use crate::Cpu;
+use crate::code::{Block, CodePlaces, Links, Offset, Uop};
+use crate::interpret::Exit;
+use crate::memory::{Entry, PAGE, PAGE_MASK};
+use crate::state::{PAGE_REGISTER, PLACES, ZERO};
+
+/// Size of an operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Size {
+    Byte,
+    Word,
+    Double,
+    Quad,
+}
+
+impl Size {
+    /// 0 to 3 for 1, 2, 4, 8 bytes.
+    pub(super) const fn of(number: u16) -> Self {
+        match number & 3 {
+            0 => Self::Byte,
+            1 => Self::Word,
+            2 => Self::Double,
+            _ => Self::Quad,
+        }
+    }
+
+    pub(super) const fn bytes(self) -> u32 {
+        self.bits() / 8
+    }
+
+    pub(super) const fn bits(self) -> u32 {
+        match self {
+            Self::Byte => 8,
+            Self::Word => 16,
+            Self::Double => 32,
+            Self::Quad => 64,
+        }
+    }
+
+    /// Whether values have 64 bits in WebAssembly, too.
+    pub(super) const fn is_wide(self) -> bool {
+        matches!(self, Self::Quad)
+    }
+}
+
+/// The interpreter goes on with this micro-operation.
+struct Miss {
+    label: Label,
+    uop: u32,
+    pending: Pending,
+}
+
+/// Where a branch leads.
+#[derive(Clone, Copy)]
+pub(super) struct Way {
+    /// The target's distance from the start of the page.
+    distance: i32,
+    /// Where the way is noted.
+    link: u32,
+    /// The block it has led to, or 0.
+    block: Offset,
+}
+
+/// A function in the making.
+pub(super) struct Page<'a> {
+    pub(super) cpu: &'a Cpu,
+    pub(super) places: Places,
+    pub(super) body: Body,
+    /// Whether this is 64-bit code.
+    pub(super) long: bool,
+    part: u32,
+    blocks: &'a [Offset],
+    labels: Vec<Label>,
+    top: Option<Label>,
+    /// Behind it `exit` is returned; `leave` is the same with `current` the current block.
+    quit: Option<Label>,
+    leave: Option<Label>,
+    entry: u32,
+    budget: u32,
+    entries: u32,
+    exit: u32,
+    current: u32,
+    registers: [Option<u32>; PLACES],
+    known: [bool; PLACES],
+    pub(super) pending: Pending,
+    misses: Vec<Miss>,
+    /// The block being translated, and its number among the page's.
+    block: Offset,
+    index: usize,
+    /// Whether this block has looked whether SSE is on.
+    sse_is_on: bool,
+}
+
+/// The body of the function for `blocks`, which begin in one page and have one mode, sorted by their address.
+pub(super) fn page(cpu: &Cpu, places: Places, part: u32, blocks: &[Offset]) -> Vec<u8> {
+    let mut body = Body::new(1);
+    let budget = body.local(ValType::I64);
+    let [entries, exit, current] = [(); 3].map(|()| body.local(ValType::I32));
+    let mut page = Page {
+        cpu,
+        places,
+        body,
+        long: false,
+        part,
+        blocks,
+        labels: Vec::new(),
+        top: None,
+        quit: None,
+        leave: None,
+        entry: 0,
+        budget,
+        entries,
+        exit,
+        current,
+        registers: [None; PLACES],
+        known: [false; PLACES],
+        pending: Pending::Stored,
+        misses: Vec::new(),
+        block: 0,
+        index: 0,
+        sse_is_on: false,
+    };
+    page.all();
+    page.body.finish()
+}
+
+impl Way {
+    pub(super) const fn distance(self) -> i32 {
+        self.distance
+    }
+
+    pub(super) const fn link(self) -> u32 {
+        self.link
+    }
+}
+
+impl Page<'_> {
+    fn all(&mut self) {
+        self.load_state();
+        self.quit = Some(self.body.block());
+        self.leave = Some(self.body.block());
+        self.top = Some(self.body.repeat());
+        // The first block's label is the innermost.
+        self.labels = self.blocks.iter().map(|_| self.body.block()).collect();
+        self.labels.reverse();
+        let targets: Vec<u32> = self.labels.iter().map(|label| self.body.distance(*label)).collect();
+        let entry = self.entry;
+        let last = targets.last().copied().unwrap_or(0);
+        self.body.w().local_get(entry).br_table(targets, last);
+        for index in 0..self.blocks.len() {
+            self.body.end();
+            self.one(index);
+        }
+        self.body.end();
+        self.body.w().unreachable();
+        self.body.end();
+        self.body.store32(self.places.current(), self.current);
+        self.body.end();
+        self.store_budget();
+        let exit = self.exit;
+        self.body.w().local_get(exit);
+    }
+
+    /// What is kept in local variables while code is executed.
+    fn load_state(&mut self) {
+        let Self { budget, entries, places, .. } = *self;
+        self.body.load64(places.budget());
+        self.body.w().local_set(budget);
+        self.body.load32(places.entries());
+        self.body.w().local_set(entries);
+    }
+
+    fn store_budget(&mut self) {
+        self.body.store64(self.places.budget(), self.budget);
+    }
+
+    /// The block.
+    fn current(&self) -> &'static Block {
+        self.at(self.block)
+    }
+
+    #[allow(unsafe_code)]
+    fn at(&self, block: Offset) -> &'static Block {
+        // SAFETY: the caller of `page` has blocks; nothing is thrown away meanwhile.
+        unsafe { &*self.cpu.code.at::<Block>(block) }
+    }
+
+    /// Where a record of the arena lies.
+    fn place_of(&self, offset: Offset) -> u32 {
+        self.places.code.arena.wrapping_add(offset)
+    }
+
+    fn one(&mut self, index: usize) {
+        let Some(&offset) = self.blocks.get(index) else { return };
+        (self.block, self.index) = (offset, index);
+        let block = self.current();
+        self.long = block.mode.is_long();
+        self.forget_registers();
+        self.pending = Pending::Stored;
+        self.body.forget_temporaries();
+        // As in the interpreter: what leads here counts all instructions of the block.
+        let budget = self.budget;
+        self.body.w().local_get(budget).i64_const(0).i64_le_s();
+        self.body.when();
+        self.stop_at((block.physical & PAGE_MASK) as i32);
+        self.body.end();
+        self.body.w().local_get(budget).i64_const(block.instructions.into()).i64_sub().local_set(budget);
+        let mut number = 0;
+        loop {
+            let (uop, place) = self.uop(number);
+            if self.micro_operation(&uop, place) {
+                break;
+            }
+            number = number.wrapping_add(1);
+        }
+        while let Some(Miss { uop, pending, .. }) = self.misses.pop() {
+            self.body.end();
+            self.leave_at(uop, &pending);
+        }
+    }
+
+    /// A micro-operation of the block, and where it lies.
+    #[allow(unsafe_code)]
+    pub(super) fn uop(&self, number: u32) -> (Uop, u32) {
+        let first = Block::first(self.current());
+        // SAFETY: the caller goes no further than the last one, which ends the block.
+        let uop = unsafe { *first.add(number as usize) };
+        let place = self.place_of(self.block).wrapping_add(size_of::<Block>() as u32);
+        (uop, place.wrapping_add(number.wrapping_mul(size_of::<Uop>() as u32)))
+    }
+
+    /// Leaves with nothing to be done but looking at what has happened; to go on at `offset` in the page.
+    fn stop_at(&mut self, offset: i32) {
+        self.body.w().i32_const(0);
+        self.address_in_page(offset);
+        self.body.w().i64_store(at(self.places.rip()));
+        self.quit_with(Exit::CHECK.number());
+    }
+
+    /// Returns `exit`.
+    pub(super) fn quit_with(&mut self, exit: u32) {
+        let local = self.exit;
+        self.body.w().i32_const(exit as i32).local_set(local);
+        self.quit();
+    }
+
+    fn quit(&mut self) {
+        if let Some(label) = self.quit {
+            self.body.br(label);
+        }
+    }
+
+    /// The interpreter goes on with the micro-operation at `uop`, or does what an exit says.
+    pub(super) fn leave_at(&mut self, uop: u32, pending: &Pending) {
+        self.body.store_flags(self.places, pending);
+        let (exit, current, block) = (self.exit, self.current, self.place_of(self.block));
+        self.body.w().i32_const(uop as i32).local_set(exit).i32_const(block as i32).local_set(current);
+        if let Some(label) = self.leave {
+            self.body.br(label);
+        }
+    }
+
+    /// Opens a label: branches to it leave the micro-operation at `uop`, of which nothing has been done, to the interpreter.
+    pub(super) fn miss(&mut self, uop: u32) -> Label {
+        let label = self.body.block();
+        let pending = self.pending.clone();
+        self.misses.push(Miss { label, uop, pending });
+        label
+    }
+
+    /// Pushes the address at `offset` from the start of the page.
+    pub(super) fn address_in_page(&mut self, offset: i32) {
+        // Not by `register`: this may be on one of two ways.
+        self.body.load64(self.places.page());
+        self.body.w().i64_const(offset.into()).i64_add();
+        self.wrap_address();
+    }
+
+    /// Cuts the address on the stack to as many bits as addresses have.
+    fn wrap_address(&mut self) {
+        if !self.long {
+            self.body.w().i64_const(i64::from(u32::MAX)).i64_and();
+        }
+    }
+
+    /// Pushes all 64 bits of a register.
+    fn register(&mut self, index: usize) {
+        if index == ZERO {
+            self.body.w().i64_const(0);
+            return;
+        }
+        let local = self.register_local(index);
+        if let Some(known) = self.known.get_mut(index)
+            && !*known
+        {
+            *known = true;
+            self.body.load64(self.places.register(index));
+            self.body.w().local_set(local);
+        }
+        self.body.w().local_get(local);
+    }
+
+    fn register_local(&mut self, index: usize) -> u32 {
+        if let Some(Some(local)) = self.registers.get(index) {
+            return *local;
+        }
+        let local = self.body.local(ValType::I64);
+        if let Some(place) = self.registers.get_mut(index) {
+            *place = Some(local);
+        }
+        local
+    }
+
+    /// Sets all 64 bits of a register to the number on the stack.
+    fn set_register(&mut self, index: usize) {
+        let local = self.register_local(index);
+        if let Some(known) = self.known.get_mut(index) {
+            *known = true;
+        }
+        self.body.w().local_set(local);
+        self.body.store64(self.places.register(index), local);
+    }
+
+    fn forget_registers(&mut self) {
+        self.known = [false; PLACES];
+        self.sse_is_on = false;
+    }
+
+    /// Pushes a register of this size, sign-extended to 32 bits.
+    pub(super) fn get(&mut self, size: Size, offset: u8) {
+        self.register(usize::from(offset / 8));
+        let shift = i64::from(offset % 8) * 8;
+        if shift != 0 {
+            self.body.w().i64_const(shift).i64_shr_u();
+        }
+        match size {
+            Size::Quad => {}
+            Size::Double => {
+                self.body.w().i32_wrap_i64();
+            }
+            Size::Word => {
+                self.body.w().i32_wrap_i64().i32_extend16_s();
+            }
+            Size::Byte => {
+                self.body.w().i32_wrap_i64().i32_extend8_s();
+            }
+        }
+    }
+
+    /// The same in a variable.
+    pub(super) fn got(&mut self, size: Size, offset: u8) -> u32 {
+        self.get(size, offset);
+        self.body.keep(size.is_wide())
+    }
+
+    /// Pushes a register of 1 or 2 bytes, zero-extended.
+    pub(super) fn get_unsigned(&mut self, size: Size, offset: u8) {
+        self.get(size, offset);
+        match size {
+            Size::Byte => self.body.w().i32_const(0xFF).i32_and(),
+            Size::Word => self.body.w().i32_const(0xFFFF).i32_and(),
+            _ => return,
+        };
+    }
+
+    /// Sets a register of this size to the number on the stack; 4 bytes clear the upper half.
+    pub(super) fn put(&mut self, size: Size, offset: u8) {
+        let index = usize::from(offset / 8);
+        match size {
+            Size::Quad => self.set_register(index),
+            Size::Double => {
+                self.body.w().i64_extend_i32_u();
+                self.set_register(index);
+            }
+            Size::Byte | Size::Word => {
+                let (shift, mask) = (i64::from(offset % 8) * 8, (1i64 << size.bits()) - 1);
+                self.body.w().i64_extend_i32_u().i64_const(mask).i64_and();
+                if shift != 0 {
+                    self.body.w().i64_const(shift).i64_shl();
+                }
+                self.register(index);
+                self.body.w().i64_const(!(mask << shift)).i64_and().i64_or();
+                self.set_register(index);
+            }
+        }
+    }
+
+    /// Keeps the linear address from a register and a displacement: of 64 bits in 64-bit code, else of 32.
+    pub(super) fn address(&mut self, base: u8, displacement: i32) -> u32 {
+        self.get(self.address_size(), base);
+        if displacement != 0 {
+            if self.long {
+                self.body.w().i64_const(displacement.into()).i64_add();
+            } else {
+                self.body.w().i32_const(displacement).i32_add();
+            }
+        }
+        self.body.keep(self.long)
+    }
+
+    /// Keeps the linear address of the memory operand.
+    pub(super) fn operand(&mut self, uop: &Uop) -> u32 {
+        let (index, scale) = (uop.index & Uop::INDEX, uop.index & Uop::SCALE);
+        let base = self.address(uop.base, uop.disp);
+        if usize::from(index / 8) == ZERO {
+            return base;
+        }
+        self.body.w().local_get(base);
+        self.get(self.address_size(), index);
+        if self.long {
+            self.body.w().i64_const(scale.into()).i64_shl().i64_add();
+        } else {
+            self.body.w().i32_const(scale.into()).i32_shl().i32_add();
+        }
+        self.body.keep(self.long)
+    }
+
+    pub(super) const fn address_size(&self) -> Size {
+        if self.long { Size::Quad } else { Size::Double }
+    }
+
+    /// Keeps where `bytes` bytes at a linear address (of `address`) lie in linear memory. If the TLB does not have it, the
+    /// interpreter goes on with `uop`.
+    pub(super) fn translated(&mut self, address: u32, bytes: u32, write: bool, uop: u32) -> u32 {
+        let miss = self.miss(uop);
+        let long = self.long;
+        let entries = self.entries;
+        const INDEX: i32 = 1023 * size_of::<Entry>() as i32;
+        const SHIFT: i32 = 12 - size_of::<Entry>().trailing_zeros() as i32;
+        self.body.w().local_get(address);
+        if long {
+            self.body.w().i64_const(SHIFT.into()).i64_shr_u().i32_wrap_i64();
+        } else {
+            self.body.w().i32_const(SHIFT).i32_shr_u();
+        }
+        self.body.w().i32_const(INDEX).i32_and().local_get(entries).i32_add();
+        let entry = self.body.keep(false);
+        let tag = if write { Entry::WRITE } else { Entry::READ };
+        self.body.w().local_get(entry).i64_load(at(tag));
+        let last = bytes.wrapping_sub(1);
+        self.body.w().local_get(address);
+        if long {
+            if last != 0 {
+                self.body.w().i64_const(last.into()).i64_add();
+            }
+            self.body.w().i64_const(!(PAGE_MASK as i64)).i64_and().i64_ne();
+        } else {
+            if last != 0 {
+                self.body.w().i32_const(last as i32).i32_add();
+            }
+            self.body.w().i32_const(!(PAGE_MASK as i32)).i32_and().i64_extend_i32_u().i64_ne();
+        }
+        self.body.br_if(miss);
+        self.body.w().local_get(address);
+        if long {
+            self.body.w().i32_wrap_i64();
+        }
+        self.body.w().local_get(entry).i32_load(at(Entry::ADDEND)).i32_add();
+        self.body.keep(false)
+    }
+
+    /// Pushes what lies at a place in linear memory, sign-extended to 32 bits.
+    pub(super) fn load_from(&mut self, size: Size, place: u32) {
+        self.body.w().local_get(place);
+        match size {
+            Size::Byte => self.body.w().i32_load8_s(at(0)),
+            Size::Word => self.body.w().i32_load16_s(at(0)),
+            Size::Double => self.body.w().i32_load(at(0)),
+            Size::Quad => self.body.w().i64_load(at(0)),
+        };
+    }
+
+    /// Stores a variable at a place in linear memory.
+    pub(super) fn store_to(&mut self, size: Size, place: u32, offset: u32, value: u32) {
+        self.body.w().local_get(place).local_get(value);
+        match size {
+            Size::Byte => self.body.w().i32_store8(at(offset)),
+            Size::Word => self.body.w().i32_store16(at(offset)),
+            Size::Double => self.body.w().i32_store(at(offset)),
+            Size::Quad => self.body.w().i64_store(at(offset)),
+        };
+    }
+
+    /// Leaves `uop` to the interpreter if SSE is off.
+    pub(super) fn need_sse(&mut self, uop: u32) {
+        if self.sse_is_on {
+            return;
+        }
+        self.sse_is_on = true;
+        let miss = self.miss(uop);
+        self.body.load64(self.places.cr0());
+        self.body.w().i64_const(crate::simd::CR0_OFF as i64).i64_and();
+        self.body.load64(self.places.cr4());
+        self.body.w().i64_const(-1).i64_xor().i64_const(crate::simd::CR4_ON as i64).i64_and().i64_or();
+        self.body.w().i64_eqz().i32_eqz();
+        self.body.br_if(miss);
+    }
+
+    /// Writes the flags to where the interpreter has them.
+    pub(super) fn store_flags(&mut self) {
+        let pending = std::mem::replace(&mut self.pending, Pending::Stored);
+        self.body.store_flags(self.places, &pending);
+    }
+
+    /// Executes a general instruction by its handler; then anything may have changed.
+    pub(super) fn general(&mut self, uop: u32) {
+        self.store_flags();
+        self.store_budget();
+        let (exit, block) = (self.exit, self.place_of(self.block));
+        self.body.w().i32_const(uop as i32).i32_const(block as i32).call(Helper::General.index());
+        self.body.w().local_set(exit);
+        self.load_state();
+        self.forget_registers();
+        self.body.w().local_get(exit).i32_const(Exit::NONE.number() as i32).i32_ne();
+        if let Some(quit) = self.quit {
+            self.body.br_if(quit);
+        }
+    }
+
+    /// Pushes whether a condition holds.
+    pub(super) fn condition(&mut self, condition: u8) {
+        if self.pending.needs_storing(condition) {
+            self.store_flags();
+        }
+        let pending = self.pending.clone();
+        self.body.condition_of(self.places, &pending, condition);
+    }
+
+    /// Goes to the address in a variable; `link` is where the way is noted, or 0.
+    pub(super) fn go_to(&mut self, address: u32, link: u32) {
+        self.store_budget();
+        self.body.w().local_get(address).i32_const(link as i32).return_call(DISPATCH);
+    }
+
+    /// Returns to the address in a variable.
+    pub(super) fn go_back(&mut self, address: u32) {
+        self.store_flags();
+        self.store_budget();
+        self.body.w().local_get(address).return_call(BACK);
+    }
+
+    /// Notes a call that returns to the address in a variable, of `size`; `links` are behind it.
+    pub(super) fn note_call(&mut self, size: Size, back: u32, links: u32) {
+        let code = self.places.code;
+        let (_, links) = self.uop(links);
+        self.body.load32(code.last_call);
+        self.body.w().i32_const(1).i32_add().i32_const((CodePlaces::CALLS - 1) as i32).i32_and();
+        let number = self.body.keep(false);
+        self.body.store32(code.last_call, number);
+        self.body.w().local_get(number).i32_const(CodePlaces::CALL_BYTES as i32).i32_mul();
+        let call = self.body.keep(false);
+        self.body.w().local_get(call).local_get(back);
+        if !size.is_wide() {
+            self.body.w().i64_extend_i32_u();
+        }
+        self.body.w().i64_store(at(code.calls.wrapping_add(CodePlaces::CALL_BACK)));
+        let place = at(code.calls.wrapping_add(CodePlaces::CALL_LINKS));
+        self.body.w().local_get(call).i32_const(links as i32).i32_store(place);
+    }
+
+    /// Goes to where the last instruction of the block, a general one, has set `rip`.
+    pub(super) fn go_on(&mut self) {
+        self.body.load64(self.places.rip());
+        let address = self.body.keep(true);
+        self.go_to(address, 0);
+    }
+
+    /// The ways of the branch whose links are the micro-operation after `number`: the taken and the other one.
+    #[allow(unsafe_code)]
+    pub(super) fn ways(&self, links: u32) -> [Way; 2] {
+        let (uop, place) = self.uop(links);
+        // SAFETY: links follow each branch; both are plain numbers of one size.
+        let links: Links = unsafe { std::mem::transmute(uop) };
+        [
+            Way {
+                distance: links.target,
+                link: place.wrapping_add(CodePlaces::TAKEN),
+                block: links.taken.offset(),
+            },
+            Way {
+                distance: links.offset.into(),
+                link: place.wrapping_add(CodePlaces::OTHER),
+                block: links.other.offset(),
+            },
+        ]
+    }
+
+    /// The way from the end of a block without a branch.
+    pub(super) fn way_on(&self, links: u32) -> Way {
+        let [taken, other] = self.ways(links);
+        Way { distance: other.distance, ..taken }
+    }
+
+    /// Goes a way. The flags are stored.
+    pub(super) fn go(&mut self, way: Way) {
+        if let Some(index) = self.in_page(way.distance) {
+            self.go_in_page(index);
+            return;
+        }
+        self.address_in_page(way.distance);
+        let address = self.body.keep(true);
+        let is_near = u64::try_from(way.distance).is_ok_and(|distance| distance < PAGE);
+        if !is_near && let Some(block) = self.linked(way) {
+            self.go_if_still(address, block);
+        }
+        self.go_to(address, way.link);
+    }
+
+    /// The number of the block that a branch within the page leads to without a look at it.
+    fn in_page(&self, distance: i32) -> Option<usize> {
+        let distance = u64::try_from(distance).ok().filter(|distance| *distance < PAGE)?;
+        let physical = (self.current().physical & !PAGE_MASK) | distance;
+        let index = self.blocks.iter().position(|block| self.at(*block).physical == physical)?;
+        self.blocks.get(index).filter(|block| self.at(**block).may_be_linked()).map(|_| index)
+    }
+
+    fn go_in_page(&mut self, index: usize) {
+        match self.labels.get(index) {
+            Some(label) if index > self.index => {
+                let label = *label;
+                self.body.br(label);
+            }
+            _ => {
+                let entry = self.entry;
+                self.body.w().i32_const(index as i32).local_set(entry);
+                if let Some(top) = self.top {
+                    self.body.br(top);
+                }
+            }
+        }
+    }
+
+    /// Goes a way if the condition on the stack holds. The flags are stored.
+    pub(super) fn go_when(&mut self, way: Way) {
+        if let Some(index) = self.in_page(way.distance)
+            && index > self.index
+            && let Some(&label) = self.labels.get(index)
+        {
+            self.body.br_if(label);
+            return;
+        }
+        self.body.when();
+        self.go(way);
+        self.body.end();
+    }
+
+    /// The block that a branch to another page has led to, if it may be gone to without the interpreter.
+    fn linked(&self, way: Way) -> Option<Offset> {
+        let there = self.at(way.block);
+        let fits = way.block != 0
+            && there.physical != u64::MAX
+            && (there.physical ^ way.distance as u64) & PAGE_MASK == 0
+            && there.translated.part() == self.part;
+        fits.then_some(way.block)
+    }
+
+    /// Goes to `block` if that is what is at the address in a variable.
+    fn go_if_still(&mut self, address: u32, block: Offset) {
+        let there = self.at(block);
+        let code = self.places.code;
+        let seen = code.seen.wrapping_add(there.number().wrapping_mul(CodePlaces::SEEN_BYTES));
+        let key = if self.cpu.code.is_global(there) { code.global_key } else { code.key };
+        self.body.load64(seen.wrapping_add(CodePlaces::SEEN_RIP));
+        self.body.w().local_get(address).i64_eq();
+        self.body.load32(seen.wrapping_add(CodePlaces::SEEN_KEY));
+        self.body.load32(key);
+        self.body.w().i32_eq().i32_and();
+        self.body.when();
+        self.store_budget();
+        let in_page = (there.physical & PAGE_MASK) as i64;
+        self.body.w().i32_const(0).local_get(address).i64_const(in_page).i64_sub();
+        self.body.w().i64_store(at(self.places.register(PAGE_REGISTER)));
+        let function = FIRST_PAGE.wrapping_add(there.translated.function());
+        self.body.w().i32_const(there.translated.entry() as i32).return_call(function);
+        self.body.end();
+    }
+}
