@@ -169,6 +169,18 @@ impl Op {
         }
     }
 
+    /// Of a branch: whether it may lead to its target, and to what follows it, within a function.
+    pub(crate) fn ways(self) -> (bool, bool) {
+        let number = self as u16;
+        let is_from = |first: Self, last: Self| (first as u16..=last as u16).contains(&number);
+        if self == Self::Jmp {
+            (true, false)
+        } else {
+            let conditional = is_from(Self::Jo, Self::AddICmpIJb);
+            (conditional, conditional)
+        }
+    }
+
     /// The operation `distance` places after this one; the order of the list above is relied upon.
     pub(crate) fn after(self, distance: u16) -> Self {
         let number = (self as u16).wrapping_add(distance).min(Self::Links as u16);

@@ -18,6 +18,13 @@ pub(super) use sized;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Label(u32);
 
+/// A state of a [`Body`].
+pub(super) struct Mark {
+    bytes: usize,
+    depth: u32,
+    used: [usize; 2],
+}
+
 /// The body of a function.
 pub(super) struct Body {
     bytes: Vec<u8>,
@@ -76,6 +83,21 @@ impl Body {
     pub(super) fn forget_temporaries(&mut self) {
         for (_, used) in &mut self.temporaries {
             *used = 0;
+        }
+    }
+
+    /// What can be taken back from here on.
+    pub(super) fn mark(&self) -> Mark {
+        let [(_, narrow), (_, wide)] = &self.temporaries;
+        Mark { bytes: self.bytes.len(), depth: self.depth, used: [*narrow, *wide] }
+    }
+
+    /// Takes everything back since `mark`, but for the variables.
+    pub(super) fn rewind(&mut self, mark: &Mark) {
+        self.bytes.truncate(mark.bytes);
+        self.depth = mark.depth;
+        for ((_, used), before) in self.temporaries.iter_mut().zip(mark.used) {
+            *used = before;
         }
     }
 

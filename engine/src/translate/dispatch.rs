@@ -3,7 +3,7 @@
 use wasm_encoder::ValType;
 
 use super::body::{Body, at};
-use super::helpers::{DISPATCH, PAGE_TYPE, TABLE};
+use super::helpers::{CODE_TYPE, DISPATCH, Helper, LOOK, TABLE};
 use super::places::Places;
 use crate::code::{Block, CodePlaces, Link};
 use crate::interpret::Exit;
@@ -76,7 +76,7 @@ pub(super) fn dispatch(places: Places, part: u32, call: u32) -> Vec<u8> {
     body.when();
     body.w().local_get(translated).i32_const(0xFFF).i32_and();
     body.w().local_get(translated).i32_const(12).i32_shr_u().i32_const(0xFFFF).i32_and();
-    body.w().return_call_indirect(TABLE, PAGE_TYPE);
+    body.w().return_call_indirect(TABLE, CODE_TYPE);
     body.end();
     body.store32(places.current(), block);
     body.w().i32_const(0);
@@ -110,11 +110,36 @@ pub(super) fn back(places: Places) -> Vec<u8> {
     body.finish()
 }
 
+/// `(uop, block, next)`: a general instruction, and what follows.
+pub(super) fn then(places: Places) -> Vec<u8> {
+    let mut body = Body::new(3);
+    let exit = body.local(ValType::I32);
+    let next = 2;
+    body.w().local_get(0).local_get(1).call(Helper::General.index()).local_tee(exit);
+    body.w().i32_const(Exit::NONE.number() as i32).i32_ne();
+    body.when();
+    body.w().local_get(exit).return_();
+    body.end();
+    body.w().local_get(next).i32_const(28).i32_shr_u();
+    body.when();
+    body.w().local_get(next).i32_const(0xFFF).i32_and();
+    body.w().local_get(next).i32_const(12).i32_shr_u().i32_const(0xFFFF).i32_and();
+    body.w().return_call_indirect(TABLE, CODE_TYPE);
+    body.end();
+    body.w().local_get(next).i32_const(LOOK as i32).i32_eq();
+    body.when();
+    body.w().i32_const(Exit::CHECK.number() as i32).return_();
+    body.end();
+    body.load64(places.rip());
+    body.w().i32_const(0).return_call(DISPATCH);
+    body.finish()
+}
+
 /// `(translated)`: the host's way in.
 pub(super) fn enter() -> Vec<u8> {
     let mut body = Body::new(1);
     body.w().local_get(0).i32_const(0xFFF).i32_and();
     body.w().local_get(0).i32_const(12).i32_shr_u().i32_const(0xFFFF).i32_and();
-    body.w().return_call_indirect(TABLE, PAGE_TYPE);
+    body.w().return_call_indirect(TABLE, CODE_TYPE);
     body.finish()
 }

@@ -30,9 +30,16 @@ pub(super) const DISPATCH: u32 = 6;
 pub(super) const BACK: u32 = 7;
 /// Calls the function and the entry that a block's [`Translated`](super::Translated) names.
 pub(super) const ENTER: u32 = 8;
-/// The first function with code of a page.
-pub(super) const FIRST_PAGE: u32 = 9;
-/// The type of functions with code of a page: `(entry) -> exit`.
-pub(super) const PAGE_TYPE: u32 = 0;
+/// Executes the general instruction `(uop, block, next)`, and goes on with what a [`Translated`](super::Translated) names, or as
+/// [`ON`] and [`LOOK`] say.
+pub(super) const THEN: u32 = 9;
+/// The first function with guest code.
+pub(super) const FIRST_CODE: u32 = 10;
+/// In the place of a `next`: to where `rip` is then; and: to see what has happened.
+pub(super) const ON: u32 = 0;
+/// See [`ON`].
+pub(super) const LOOK: u32 = 1;
+/// The type of functions with guest code: `(entry) -> exit`.
+pub(super) const CODE_TYPE: u32 = 0;
 /// The table of these functions.
 pub(super) const TABLE: u32 = 0;

@@ -16,13 +16,16 @@ mod body;
 mod dispatch;
 mod flags;
 mod helpers;
+mod linear;
 mod page;
 mod places;
+mod regions;
 
 use crate::Cpu;
 use crate::code::{Block, Offset, Op, Translated};
 use crate::memory::PAGE;
 use crate::state::Mode;
+use page::Piece;
 use places::Places;
 
 /// The kernel's code.
@@ -32,38 +35,57 @@ const PROGRAMS: u32 = 2;
 /// How many parts there are.
 pub(crate) const PARTS: u32 = 2;
 
+/// The code of one page, in one mode.
+struct Code {
+    /// All blocks, sorted by their address.
+    blocks: Vec<Offset>,
+    /// What each function for it has.
+    functions: Vec<Vec<Piece>>,
+}
+
 impl Cpu {
     /// Translates all code that is decoded now. `function` gets the bodies of one part's functions, in their order, before
     /// those of the next: see `helpers`.
-    #[allow(unsafe_code)]
     pub fn translate_code(&mut self, mut function: impl FnMut(u32, &[u8])) {
-        let parts = [KERNEL, PROGRAMS].map(|part| (part, self.pages_of(part)));
+        let parts = [KERNEL, PROGRAMS].map(|part| (part, self.code_of(part)));
         for (part, pages) in &parts {
-            for (number, blocks) in pages.iter().enumerate() {
-                for (entry, block) in blocks.iter().enumerate() {
-                    // SAFETY: it is a block.
-                    let block = unsafe { &mut *self.code.at::<Block>(*block) };
-                    block.translated = Translated::new(*part, number as u32, entry as u32);
-                }
-            }
+            self.number(*part, pages);
         }
         let places = Places::new(self);
         for (part, pages) in parts {
             function(part, &dispatch::dispatch(places, part, Block::call() as usize as u32));
             function(part, &dispatch::back(places));
             function(part, &dispatch::enter());
-            for blocks in pages {
-                function(part, &page::page(self, places, part, &blocks));
+            function(part, &dispatch::then(places));
+            for Code { blocks, functions } in &pages {
+                for pieces in functions {
+                    function(part, &page::page(self, places, part, blocks, pieces));
+                }
             }
         }
     }
 
-    /// The blocks of a part, page by page: pages in the order in which they were first executed, blocks by their address.
+    /// Tells blocks where their translation will be.
     #[allow(unsafe_code)]
-    fn pages_of(&self, part: u32) -> Vec<Vec<Offset>> {
+    fn number(&mut self, part: u32, pages: &[Code]) {
+        let functions = pages.iter().flat_map(|page| &page.functions).take(Translated::FUNCTIONS as usize);
+        for (number, pieces) in functions.enumerate() {
+            for (entry, piece) in pieces.iter().enumerate().take(Translated::ENTRIES as usize) {
+                if piece.first == 0 {
+                    // SAFETY: it is a block.
+                    let block = unsafe { &mut *self.code.at::<Block>(piece.block) };
+                    block.translated = Translated::new(part, number as u32, entry as u32);
+                }
+            }
+        }
+    }
+
+    /// The code of a part, page by page, in the order in which pages were first executed.
+    #[allow(unsafe_code)]
+    fn code_of(&self, part: u32) -> Vec<Code> {
         // SAFETY: they are blocks.
         let at = |block: Offset| unsafe { &*self.code.at::<Block>(block) };
-        let mut pages: Vec<Vec<Offset>> = Vec::new();
+        let mut pages: Vec<Code> = Vec::new();
         let mut known = std::collections::BTreeMap::new();
         for offset in self.code.all() {
             let block = at(offset);
@@ -74,16 +96,15 @@ impl Cpu {
             let next = pages.len();
             let number = *known.entry((block.physical / PAGE, block.mode.0 & Mode::ALWAYS)).or_insert(next);
             if number == next {
-                pages.push(Vec::new());
+                pages.push(Code { blocks: Vec::new(), functions: Vec::new() });
             }
             if let Some(page) = pages.get_mut(number) {
-                page.push(offset);
+                page.blocks.push(offset);
             }
         }
-        pages.truncate(Translated::FUNCTIONS as usize);
-        for blocks in &mut pages {
+        for Code { blocks, functions } in &mut pages {
             blocks.sort_unstable_by_key(|block| at(*block).physical);
-            blocks.truncate(Translated::ENTRIES as usize);
+            *functions = regions::regions(&self.code, blocks);
         }
         pages
     }

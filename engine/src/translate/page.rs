@@ -6,12 +6,13 @@
 
 use wasm_encoder::ValType;
 
-use super::body::{Body, Label, at};
-use super::flags::Pending;
-use super::helpers::{BACK, DISPATCH, FIRST_PAGE, Helper};
+use super::body::{Body, Label, at, sized};
+use super::flags::{Pending, Value};
+use super::helpers::{BACK, DISPATCH, FIRST_CODE, LOOK, ON, THEN};
+use super::linear::{Group, Groups, Linear, Symbols};
 use super::places::Places;
 use crate::Cpu;
-use crate::code::{Block, CodePlaces, Links, Offset, Uop};
+use crate::code::{Block, CodePlaces, Links, Offset, Translated, Uop};
 use crate::interpret::Exit;
 use crate::memory::{Entry, PAGE, PAGE_MASK};
 use crate::state::{PAGE_REGISTER, PLACES, ZERO};
@@ -81,7 +82,10 @@ pub(super) struct Page<'a> {
     /// Whether this is 64-bit code.
     pub(super) long: bool,
     part: u32,
+    /// All blocks of the page, sorted by their address.
     blocks: &'a [Offset],
+    /// The entries.
+    pieces: &'a [Piece],
     labels: Vec<Label>,
     top: Option<Label>,
     /// Behind it `exit` is returned; `leave` is the same with `current` the current block.
@@ -96,15 +100,26 @@ pub(super) struct Page<'a> {
     known: [bool; PLACES],
     pub(super) pending: Pending,
     misses: Vec<Miss>,
-    /// The block being translated, and its number among the page's.
+    /// The block being translated, and the number of the piece.
     block: Offset,
     index: usize,
+    /// What is known of addresses, and which accesses are looked at together.
+    pub(super) symbols: Symbols,
+    groups: Groups,
     /// Whether this block has looked whether SSE is on.
     sse_is_on: bool,
 }
 
-/// The body of the function for `blocks`, which begin in one page and have one mode, sorted by their address.
-pub(super) fn page(cpu: &Cpu, places: Places, part: u32, blocks: &[Offset]) -> Vec<u8> {
+/// What a function can be entered with: a block, or the rest of one behind a general instruction.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Piece {
+    pub(super) block: Offset,
+    /// The number of the first micro-operation.
+    pub(super) first: u32,
+}
+
+/// The body of the function for `pieces`, of one mode, from `blocks`, which are all in a page, both sorted by their address.
+pub(super) fn page(cpu: &Cpu, places: Places, part: u32, blocks: &[Offset], pieces: &[Piece]) -> Vec<u8> {
     let mut body = Body::new(1);
     let budget = body.local(ValType::I64);
     let [entries, exit, current] = [(); 3].map(|()| body.local(ValType::I32));
@@ -115,6 +130,7 @@ pub(super) fn page(cpu: &Cpu, places: Places, part: u32, blocks: &[Offset]) -> V
         long: false,
         part,
         blocks,
+        pieces,
         labels: Vec::new(),
         top: None,
         quit: None,
@@ -130,6 +146,8 @@ pub(super) fn page(cpu: &Cpu, places: Places, part: u32, blocks: &[Offset]) -> V
         misses: Vec::new(),
         block: 0,
         index: 0,
+        symbols: Symbols::default(),
+        groups: Groups::default(),
         sse_is_on: false,
     };
     page.all();
@@ -153,13 +171,13 @@ impl Page<'_> {
         self.leave = Some(self.body.block());
         self.top = Some(self.body.repeat());
         // The first block's label is the innermost.
-        self.labels = self.blocks.iter().map(|_| self.body.block()).collect();
+        self.labels = self.pieces.iter().map(|_| self.body.block()).collect();
         self.labels.reverse();
         let targets: Vec<u32> = self.labels.iter().map(|label| self.body.distance(*label)).collect();
         let entry = self.entry;
         let last = targets.last().copied().unwrap_or(0);
         self.body.w().local_get(entry).br_table(targets, last);
-        for index in 0..self.blocks.len() {
+        for index in 0..self.pieces.len() {
             self.body.end();
             self.one(index);
         }
@@ -203,21 +221,39 @@ impl Page<'_> {
     }
 
     fn one(&mut self, index: usize) {
-        let Some(&offset) = self.blocks.get(index) else { return };
-        (self.block, self.index) = (offset, index);
-        let block = self.current();
-        self.long = block.mode.is_long();
-        self.forget_registers();
-        self.pending = Pending::Stored;
-        self.body.forget_temporaries();
-        // As in the interpreter: what leads here counts all instructions of the block.
-        let budget = self.budget;
+        let Some(&Piece { block, first }) = self.pieces.get(index) else { return };
+        (self.block, self.index) = (block, index);
+        self.long = self.current().mode.is_long();
+        if first == 0 {
+            self.begin();
+        }
+        // Once to see which accesses there are, and once for good.
+        self.groups = Groups::default();
+        let mark = self.body.mark();
+        self.piece(first);
+        self.body.rewind(&mark);
+        self.groups.form();
+        self.piece(first);
+    }
+
+    /// As in the interpreter, what leads to a block counts all its instructions.
+    fn begin(&mut self) {
+        let (block, budget) = (self.current(), self.budget);
         self.body.w().local_get(budget).i64_const(0).i64_le_s();
         self.body.when();
         self.stop_at((block.physical & PAGE_MASK) as i32);
         self.body.end();
         self.body.w().local_get(budget).i64_const(block.instructions.into()).i64_sub().local_set(budget);
-        let mut number = 0;
+    }
+
+    /// The micro-operations from `first` on.
+    fn piece(&mut self, first: u32) {
+        self.known = [false; PLACES];
+        self.sse_is_on = false;
+        self.symbols = Symbols::default();
+        self.pending = Pending::Stored;
+        self.body.forget_temporaries();
+        let mut number = first;
         loop {
             let (uop, place) = self.uop(number);
             if self.micro_operation(&uop, place) {
@@ -329,13 +365,9 @@ impl Page<'_> {
         if let Some(known) = self.known.get_mut(index) {
             *known = true;
         }
+        self.symbols.renew(index);
         self.body.w().local_set(local);
         self.body.store64(self.places.register(index), local);
-    }
-
-    fn forget_registers(&mut self) {
-        self.known = [false; PLACES];
-        self.sse_is_on = false;
     }
 
     /// Pushes a register of this size, sign-extended to 32 bits.
@@ -398,76 +430,89 @@ impl Page<'_> {
     }
 
     /// Keeps the linear address from a register and a displacement: of 64 bits in 64-bit code, else of 32.
-    pub(super) fn address(&mut self, base: u8, displacement: i32) -> u32 {
+    pub(super) fn address(&mut self, base: u8, displacement: i32) -> Linear {
         self.get(self.address_size(), base);
-        if displacement != 0 {
-            if self.long {
-                self.body.w().i64_const(displacement.into()).i64_add();
-            } else {
-                self.body.w().i32_const(displacement).i32_add();
-            }
+        self.add_constant(displacement);
+        let symbol = self.symbols.of(usize::from(base / 8)).and(displacement);
+        Linear { local: self.body.keep(self.long), symbol: Some(symbol) }
+    }
+
+    /// Adds to the address on the stack.
+    fn add_constant(&mut self, constant: i32) {
+        if constant != 0 {
+            self.body.value(Value::Constant(constant), self.long);
+            sized!(self.body, self.long, i64_add, i32_add);
         }
-        self.body.keep(self.long)
     }
 
     /// Keeps the linear address of the memory operand.
-    pub(super) fn operand(&mut self, uop: &Uop) -> u32 {
+    pub(super) fn operand(&mut self, uop: &Uop) -> Linear {
         let (index, scale) = (uop.index & Uop::INDEX, uop.index & Uop::SCALE);
         let base = self.address(uop.base, uop.disp);
         if usize::from(index / 8) == ZERO {
             return base;
         }
-        self.body.w().local_get(base);
+        self.body.w().local_get(base.local);
         self.get(self.address_size(), index);
-        if self.long {
-            self.body.w().i64_const(scale.into()).i64_shl().i64_add();
-        } else {
-            self.body.w().i32_const(scale.into()).i32_shl().i32_add();
-        }
-        self.body.keep(self.long)
+        self.body.value(Value::Constant(scale.into()), self.long);
+        sized!(self.body, self.long, i64_shl, i32_shl);
+        sized!(self.body, self.long, i64_add, i32_add);
+        Linear { local: self.body.keep(self.long), symbol: None }
     }
 
     pub(super) const fn address_size(&self) -> Size {
         if self.long { Size::Quad } else { Size::Double }
     }
 
-    /// Keeps where `bytes` bytes at a linear address (of `address`) lie in linear memory. If the TLB does not have it, the
-    /// interpreter goes on with `uop`.
-    pub(super) fn translated(&mut self, address: u32, bytes: u32, write: bool, uop: u32) -> u32 {
-        let miss = self.miss(uop);
-        let long = self.long;
-        let entries = self.entries;
+    /// Keeps where `bytes` bytes at a linear address lie in linear memory. If the TLB does not have it, the interpreter goes on
+    /// with `uop`.
+    pub(super) fn translated(&mut self, address: Linear, bytes: u32, write: bool, uop: u32) -> u32 {
+        let Linear { local, symbol } = address;
+        let (group, access) = self.groups.next(symbol, bytes, write);
+        let addend = match self.groups.addend(group) {
+            Some(addend) => addend,
+            None => {
+                let addend = self.look_up(local, access, self.groups.at(group), uop);
+                self.groups.set_addend(group, addend);
+                addend
+            }
+        };
+        self.body.w().local_get(local);
+        if self.long {
+            self.body.w().i32_wrap_i64();
+        }
+        self.body.w().local_get(addend).i32_add();
+        self.body.keep(false)
+    }
+
+    /// Keeps what is to be added to addresses of a group, of whose accesses `address` is that at `offset`. All of them have to
+    /// be in one page.
+    fn look_up(&mut self, address: u32, offset: i32, group: Group, uop: u32) -> u32 {
         const INDEX: i32 = 1023 * size_of::<Entry>() as i32;
         const SHIFT: i32 = 12 - size_of::<Entry>().trailing_zeros() as i32;
+        let miss = self.miss(uop);
+        let (long, entries) = (self.long, self.entries);
         self.body.w().local_get(address);
-        if long {
-            self.body.w().i64_const(SHIFT.into()).i64_shr_u().i32_wrap_i64();
-        } else {
-            self.body.w().i32_const(SHIFT).i32_shr_u();
-        }
-        self.body.w().i32_const(INDEX).i32_and().local_get(entries).i32_add();
-        let entry = self.body.keep(false);
-        let tag = if write { Entry::WRITE } else { Entry::READ };
-        self.body.w().local_get(entry).i64_load(at(tag));
-        let last = bytes.wrapping_sub(1);
-        self.body.w().local_get(address);
-        if long {
-            if last != 0 {
-                self.body.w().i64_const(last.into()).i64_add();
-            }
-            self.body.w().i64_const(!(PAGE_MASK as i64)).i64_and().i64_ne();
-        } else {
-            if last != 0 {
-                self.body.w().i32_const(last as i32).i32_add();
-            }
-            self.body.w().i32_const(!(PAGE_MASK as i32)).i32_and().i64_extend_i32_u().i64_ne();
-        }
-        self.body.br_if(miss);
-        self.body.w().local_get(address);
+        self.add_constant(group.from.wrapping_sub(offset));
+        self.body.value(Value::Constant(SHIFT), long);
+        sized!(self.body, long, i64_shr_u, i32_shr_u);
         if long {
             self.body.w().i32_wrap_i64();
         }
-        self.body.w().local_get(entry).i32_load(at(Entry::ADDEND)).i32_add();
+        self.body.w().i32_const(INDEX).i32_and().local_get(entries).i32_add();
+        let entry = self.body.keep(false);
+        let tag = if group.write { Entry::WRITE } else { Entry::READ };
+        self.body.w().local_get(entry).i64_load(at(tag));
+        self.body.w().local_get(address);
+        self.add_constant(group.to.wrapping_sub(1).wrapping_sub(offset));
+        self.body.value(Value::Constant(!(PAGE_MASK as i32)), long);
+        sized!(self.body, long, i64_and, i32_and);
+        if !long {
+            self.body.w().i64_extend_i32_u();
+        }
+        self.body.w().i64_ne();
+        self.body.br_if(miss);
+        self.body.w().local_get(entry).i32_load(at(Entry::ADDEND));
         self.body.keep(false)
     }
 
@@ -514,19 +559,35 @@ impl Page<'_> {
         self.body.store_flags(self.places, &pending);
     }
 
-    /// Executes a general instruction by its handler; then anything may have changed.
+    /// Executes the general instruction at `uop` by its handler. Then anything may have changed: what follows it is another piece.
     pub(super) fn general(&mut self, uop: u32) {
+        let next = self.pieces.iter().position(|piece| piece.block == self.block && piece.first == self.after(uop));
+        let function = self.current().translated.function();
+        let next = next.map(|entry| Translated::new(self.part, function, entry as u32).0);
+        self.then(uop, next.unwrap_or(LOOK));
+    }
+
+    /// Executes the general instruction at `uop`, which ends the block; `branches` is whether it has set where to go on.
+    pub(super) fn general_end(&mut self, uop: u32, branches: bool) {
+        self.then(uop, if branches { ON } else { LOOK });
+    }
+
+    fn then(&mut self, uop: u32, next: u32) {
         self.store_flags();
         self.store_budget();
-        let (exit, block) = (self.exit, self.place_of(self.block));
-        self.body.w().i32_const(uop as i32).i32_const(block as i32).call(Helper::General.index());
-        self.body.w().local_set(exit);
-        self.load_state();
-        self.forget_registers();
-        self.body.w().local_get(exit).i32_const(Exit::NONE.number() as i32).i32_ne();
-        if let Some(quit) = self.quit {
-            self.body.br_if(quit);
-        }
+        let block = self.place_of(self.block);
+        self.body.w().i32_const(uop as i32).i32_const(block as i32).i32_const(next as i32).return_call(THEN);
+    }
+
+    /// The number of the micro-operation after that at a place.
+    fn after(&self, place: u32) -> u32 {
+        self.number_of(place).wrapping_add(1)
+    }
+
+    /// The number of the micro-operation at a place in the block.
+    pub(super) fn number_of(&self, place: u32) -> u32 {
+        let (_, first) = self.uop(0);
+        place.wrapping_sub(first) / size_of::<Uop>() as u32
     }
 
     /// Pushes whether a condition holds.
@@ -570,13 +631,6 @@ impl Page<'_> {
         self.body.w().local_get(call).i32_const(links as i32).i32_store(place);
     }
 
-    /// Goes to where the last instruction of the block, a general one, has set `rip`.
-    pub(super) fn go_on(&mut self) {
-        self.body.load64(self.places.rip());
-        let address = self.body.keep(true);
-        self.go_to(address, 0);
-    }
-
     /// The ways of the branch whose links are the micro-operation after `number`: the taken and the other one.
     #[allow(unsafe_code)]
     pub(super) fn ways(&self, links: u32) -> [Way; 2] {
@@ -605,8 +659,8 @@ impl Page<'_> {
 
     /// Goes a way. The flags are stored.
     pub(super) fn go(&mut self, way: Way) {
-        if let Some(index) = self.in_page(way.distance) {
-            self.go_in_page(index);
+        if let Some(block) = self.in_page(way.distance) {
+            self.go_in_page(block);
             return;
         }
         self.address_in_page(way.distance);
@@ -618,36 +672,47 @@ impl Page<'_> {
         self.go_to(address, way.link);
     }
 
-    /// The number of the block that a branch within the page leads to without a look at it.
-    fn in_page(&self, distance: i32) -> Option<usize> {
+    /// The block that a branch within the page leads to without a look at it.
+    fn in_page(&self, distance: i32) -> Option<Offset> {
         let distance = u64::try_from(distance).ok().filter(|distance| *distance < PAGE)?;
         let physical = (self.current().physical & !PAGE_MASK) | distance;
-        let index = self.blocks.iter().position(|block| self.at(*block).physical == physical)?;
-        self.blocks.get(index).filter(|block| self.at(**block).may_be_linked()).map(|_| index)
+        let index = self.blocks.binary_search_by_key(&physical, |block| self.at(*block).physical).ok()?;
+        self.blocks.get(index).copied().filter(|block| self.at(*block).may_be_linked())
     }
 
-    fn go_in_page(&mut self, index: usize) {
-        match self.labels.get(index) {
-            Some(label) if index > self.index => {
-                let label = *label;
-                self.body.br(label);
-            }
-            _ => {
-                let entry = self.entry;
-                self.body.w().i32_const(index as i32).local_set(entry);
-                if let Some(top) = self.top {
-                    self.body.br(top);
-                }
-            }
+    /// The label of a block, if it is in this function and behind this one.
+    fn label_ahead(&self, block: Offset) -> Option<Label> {
+        let index = self.entry_of(block)?;
+        self.labels.get(index).copied().filter(|_| index > self.index)
+    }
+
+    fn entry_of(&self, block: Offset) -> Option<usize> {
+        self.pieces.iter().position(|piece| piece.block == block && piece.first == 0)
+    }
+
+    fn go_in_page(&mut self, block: Offset) {
+        if let Some(label) = self.label_ahead(block) {
+            self.body.br(label);
+        } else if let (Some(index), Some(top)) = (self.entry_of(block), self.top) {
+            let entry = self.entry;
+            self.body.w().i32_const(index as i32).local_set(entry);
+            self.body.br(top);
+        } else {
+            self.store_budget();
+            self.enter(block);
         }
+    }
+
+    /// Goes to the function that has a block.
+    fn enter(&mut self, block: Offset) {
+        let translated = self.at(block).translated;
+        let function = FIRST_CODE.wrapping_add(translated.function());
+        self.body.w().i32_const(translated.entry() as i32).return_call(function);
     }
 
     /// Goes a way if the condition on the stack holds. The flags are stored.
     pub(super) fn go_when(&mut self, way: Way) {
-        if let Some(index) = self.in_page(way.distance)
-            && index > self.index
-            && let Some(&label) = self.labels.get(index)
-        {
+        if let Some(label) = self.in_page(way.distance).and_then(|block| self.label_ahead(block)) {
             self.body.br_if(label);
             return;
         }
@@ -682,8 +747,7 @@ impl Page<'_> {
         let in_page = (there.physical & PAGE_MASK) as i64;
         self.body.w().i32_const(0).local_get(address).i64_const(in_page).i64_sub();
         self.body.w().i64_store(at(self.places.register(PAGE_REGISTER)));
-        let function = FIRST_PAGE.wrapping_add(there.translated.function());
-        self.body.w().i32_const(there.translated.entry() as i32).return_call(function);
+        self.enter(block);
         self.body.end();
     }
 }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::flags::{Pending, Shift, Value};
 use super::helpers::Helper;
+use super::linear::Linear;
 use super::page::{Page, Size};
 use crate::code::{Op, Uop};
 use crate::flag;
@@ -149,14 +150,12 @@ impl Page<'_> {
             return true;
         }
         match op {
-            Op::General => self.general(place),
-            Op::GeneralEnd => {
+            Op::General => {
                 self.general(place);
-                if uop.b != 0 {
-                    self.go_on();
-                } else {
-                    self.quit_with(Exit::CHECK.number());
-                }
+                return true;
+            }
+            Op::GeneralEnd => {
+                self.general_end(place, uop.b != 0);
                 return true;
             }
             Op::End => {
@@ -214,6 +213,7 @@ impl Page<'_> {
             let size = Size::of(number);
             self.get(size, uop.b);
             self.put(size, uop.a);
+            self.derive(size, uop.a, uop.b, 0);
         } else if let Some(number) = within(op, Op::MovRi8, 4) {
             let size = Size::of(number);
             if size.is_wide() {
@@ -293,13 +293,13 @@ impl Page<'_> {
         self.put(to, uop.a);
     }
 
-    fn load(&mut self, size: Size, address: u32, to: u8, place: u32) {
+    fn load(&mut self, size: Size, address: Linear, to: u8, place: u32) {
         let at = self.translated(address, size.bytes(), false, place);
         self.load_from(size, at);
         self.put(size, to);
     }
 
-    fn store(&mut self, size: Size, address: u32, from: u8, place: u32) {
+    fn store(&mut self, size: Size, address: Linear, from: u8, place: u32) {
         let to = self.translated(address, size.bytes(), true, place);
         let value = self.got(size, from);
         self.store_to(size, to, 0, value);
@@ -333,6 +333,7 @@ impl Page<'_> {
             Part::Move => {
                 self.get(size, b);
                 self.put(size, a);
+                self.derive(size, a, b, 0);
             }
             Part::Narrow => {
                 self.get(Size::Double, b);
@@ -344,6 +345,7 @@ impl Page<'_> {
                 self.body.value(Value::Constant(value), size.is_wide());
                 sized!(self.body, size.is_wide(), i64_add, i32_add);
                 self.put(size, a);
+                self.derive(size, a, b, value);
             }
             Part::Add | Part::Xor | Part::And | Part::Or => {
                 let operation = match part {
@@ -430,10 +432,31 @@ impl Page<'_> {
         }
     }
 
+    /// An operation whose first operand is the register that takes the result.
     fn to_register(&mut self, operation: u16, size: Size, a: Value, b: Value, to: u8) {
+        let before = self.symbols.of(usize::from(to / 8));
         let result = self.operate(operation, size, a, b);
         self.body.w().local_get(result);
         self.put(size, to);
+        if let Value::Constant(constant) = b
+            && size == self.address_size()
+        {
+            let symbol = match operation {
+                ADD => Some(before.and(constant)),
+                SUB => Some(before.and(constant.wrapping_neg())),
+                _ => None,
+            };
+            self.symbols.set(usize::from(to / 8), symbol);
+        }
+    }
+
+    /// Notes that a register is another one, plus `distance`.
+    fn derive(&mut self, size: Size, to: u8, from: u8, distance: i32) {
+        if size == self.address_size() {
+            // `from` may be what has just been written.
+            let symbol = if to == from { None } else { Some(self.symbols.of(usize::from(from / 8)).and(distance)) };
+            self.symbols.set(usize::from(to / 8), symbol);
+        }
     }
 
     /// Pushes both operands.
@@ -609,7 +632,7 @@ impl Page<'_> {
             Op::Zero => self.zero(uop.a),
             Op::Lea32 | Op::Lea64 => {
                 let address = self.operand(uop);
-                self.body.w().local_get(address);
+                self.body.w().local_get(address.local);
                 let size = if uop.op == Op::Lea64 { Size::Quad } else { Size::Double };
                 match (self.long, size.is_wide()) {
                     (true, false) => {
@@ -687,7 +710,7 @@ impl Page<'_> {
                 let value = self.body.keep(size.is_wide());
                 self.both(size, Value::Local(value), Value::Constant(uop.imm));
                 sized!(self.body, size.is_wide(), i64_add, i32_add);
-                let second = self.body.keep(size.is_wide());
+                let second = Linear { local: self.body.keep(size.is_wide()), symbol: None };
                 let at = self.translated(second, size.bytes(), false, place);
                 self.body.w().local_get(value);
                 self.put(size, uop.a);
@@ -1074,31 +1097,27 @@ impl Page<'_> {
     }
 
     /// Keeps RSP less `bytes`.
-    fn below_top(&mut self, size: Size, bytes: u32) -> u32 {
-        self.get(size, RSP);
-        self.body.value(Value::Constant((bytes as i32).wrapping_neg()), size.is_wide());
-        sized!(self.body, size.is_wide(), i64_add, i32_add);
-        self.body.keep(size.is_wide())
+    fn below_top(&mut self, bytes: u32) -> Linear {
+        self.address(RSP, (bytes as i32).wrapping_neg())
     }
 
     /// Sets RSP.
-    fn set_top(&mut self, size: Size, top: u32) {
-        self.body.w().local_get(top);
+    fn set_top(&mut self, size: Size, top: Linear) {
+        self.body.w().local_get(top.local);
         self.put(size, RSP);
+        self.symbols.set(usize::from(RSP / 8), top.symbol);
     }
 
     /// Adds to RSP.
     fn raise_top(&mut self, size: Size, bytes: i32) {
-        self.get(size, RSP);
-        self.body.value(Value::Constant(bytes), size.is_wide());
-        sized!(self.body, size.is_wide(), i64_add, i32_add);
-        self.put(size, RSP);
+        let top = self.address(RSP, bytes);
+        self.set_top(size, top);
     }
 
     /// Pushes variables; the last one comes first in memory.
     fn push_all(&mut self, size: Size, values: &[u32], place: u32) {
         let bytes = size.bytes().wrapping_mul(values.len() as u32);
-        let top = self.below_top(size, bytes);
+        let top = self.below_top(bytes);
         let to = self.translated(top, bytes, true, place);
         self.store_pushed(size, to, values);
         self.set_top(size, top);
@@ -1121,7 +1140,7 @@ impl Page<'_> {
 
     /// Keeps as many values from the stack; RSP stays.
     fn popped(&mut self, size: Size, count: u32, place: u32) -> Vec<u32> {
-        let top = self.below_top(size, 0);
+        let top = self.below_top(0);
         let bytes = size.bytes();
         let from = self.translated(top, bytes.wrapping_mul(count), false, place);
         (0..count)
@@ -1173,13 +1192,12 @@ impl Page<'_> {
             Op::PopR64 => self.pop_registers(quad, &[uop.a], place),
             Op::Leave32 | Op::Leave64 => {
                 let size = if uop.op == Op::Leave64 { quad } else { double };
-                let frame = self.got(size, RBP);
+                let frame = self.address(RBP, 0);
                 let at = self.translated(frame, size.bytes(), false, place);
                 self.load_from(size, at);
                 let value = self.body.keep(size.is_wide());
-                self.both(size, Value::Local(frame), Value::Constant(size.bytes() as i32));
-                sized!(self.body, size.is_wide(), i64_add, i32_add);
-                self.put(size, RSP);
+                let top = self.address(RBP, size.bytes() as i32);
+                self.set_top(size, top);
                 self.body.w().local_get(value);
                 self.put(size, RBP);
             }
@@ -1208,10 +1226,11 @@ impl Page<'_> {
                     if uop.op == Op::PushSub32 { &[uop.a] } else { &[uop.a, uop.base] };
                 let values = self.got_all(double, registers);
                 let bytes = (values.len() as u32).wrapping_mul(4);
-                let top = self.below_top(double, bytes);
+                let top = self.below_top(bytes);
                 let to = self.translated(top, bytes, true, place);
                 self.store_pushed(double, to, &values);
-                self.to_register(SUB, double, Value::Local(top), Value::Constant(uop.imm), RSP);
+                self.to_register(SUB, double, Value::Local(top.local), Value::Constant(uop.imm), RSP);
+                self.symbols.set(usize::from(RSP / 8), top.symbol.map(|top| top.and(uop.imm.wrapping_neg())));
             }
             Op::PushMove64 => {
                 self.push_registers(quad, &[uop.a], place);
@@ -1219,7 +1238,7 @@ impl Page<'_> {
                 self.put(quad, uop.base);
             }
             Op::MovePush64 => {
-                let top = self.below_top(quad, 8);
+                let top = self.below_top(8);
                 let to = self.translated(top, 8, true, place);
                 self.get(quad, uop.b);
                 self.put(quad, uop.a);
@@ -1303,7 +1322,7 @@ impl Page<'_> {
         let address = self.operand(uop);
         if aligned {
             let miss = self.miss(place);
-            self.body.w().local_get(address);
+            self.body.w().local_get(address.local);
             if self.long {
                 self.body.w().i32_wrap_i64();
             }
@@ -1311,12 +1330,6 @@ impl Page<'_> {
             self.body.br_if(miss);
         }
         self.translated(address, 16, write, place)
-    }
-
-    /// The number of the micro-operation at a place in the block.
-    fn number_of(&self, place: u32) -> u32 {
-        let (_, first) = self.uop(0);
-        place.wrapping_sub(first) / size_of::<Uop>() as u32
     }
 
     fn branch(&mut self, uop: &Uop, place: u32) {
@@ -1424,7 +1437,7 @@ impl Page<'_> {
             Op::PushPushCall32 => self.call(double, &[uop.a, uop.base], place, links),
             Op::MoveCall32 | Op::MoveCall64 => {
                 let size = if uop.op == Op::MoveCall64 { quad } else { double };
-                let top = self.below_top(size, size.bytes());
+                let top = self.below_top(size.bytes());
                 let to = self.translated(top, size.bytes(), true, place);
                 self.get(size, uop.b);
                 self.put(size, uop.a);

@@ -23,21 +23,23 @@ pub(super) const PARTS: usize = 2;
 /// Name of the export with which a part is entered; its number follows.
 const ENTER: &str = "enter";
 /// The functions that each part begins with, and which of them that is.
-const OWN_FUNCTIONS: u32 = 3;
+const OWN_FUNCTIONS: u32 = 4;
 const ENTER_NUMBER: u32 = 2;
 
 const NARROW: ValType = ValType::I32;
 const WIDE: ValType = ValType::I64;
 /// Types of functions: that of pages of code and of `enter` is the first.
-const TYPES: [(&[ValType], &[ValType]); 6] = [
+const TYPES: [(&[ValType], &[ValType]); 8] = [
     (&[NARROW], &[NARROW]),
     (&[NARROW, NARROW], &[NARROW]),
     (&[], &[NARROW]),
     (&[NARROW], &[]),
     (&[WIDE, WIDE], &[WIDE]),
     (&[WIDE, NARROW], &[NARROW]),
+    (&[WIDE], &[NARROW]),
+    (&[NARROW, NARROW, NARROW], &[NARROW]),
 ];
-const PAGE_TYPE: u32 = 0;
+const CODE_TYPE: u32 = 0;
 /// What is imported from the engine, in the order of `engine/src/translate/helpers.rs`, with the types.
 const IMPORTS: [(&str, u32); 6] = [
     ("engine_general", 1),
@@ -47,8 +49,9 @@ const IMPORTS: [(&str, u32); 6] = [
     ("engine_unsigned_high", 4),
     ("engine_signed_high", 4),
 ];
-/// Types of the functions that each part begins with: going to an address, returning to one, `enter`.
-const OWN_TYPES: [u32; OWN_FUNCTIONS as usize] = [5, 6, PAGE_TYPE];
+/// Types of the functions that each part begins with: going to an address, returning to one, `enter`, a general
+/// instruction and what follows.
+const OWN_TYPES: [u32; OWN_FUNCTIONS as usize] = [5, 6, CODE_TYPE, 7];
 
 /// Translated code at one moment. Clones share everything.
 #[derive(Clone, Default)]
@@ -150,7 +153,7 @@ fn enter(
 /// The module of a part's functions.
 fn module(part: usize, bodies: &[Vec<u8>]) -> Vec<u8> {
     let mut types = TypeSection::new();
-    for (parameters, results) in TYPES.into_iter().chain([(&[WIDE][..], &[NARROW][..])]) {
+    for (parameters, results) in TYPES {
         types.ty().function(parameters.iter().copied(), results.iter().copied());
     }
     let mut imports = ImportSection::new();
@@ -163,7 +166,7 @@ fn module(part: usize, bodies: &[Vec<u8>]) -> Vec<u8> {
     }
     let (mut functions, mut code) = (FunctionSection::new(), CodeSection::new());
     for (number, body) in bodies.iter().enumerate() {
-        functions.function(OWN_TYPES.get(number).copied().unwrap_or(PAGE_TYPE));
+        functions.function(OWN_TYPES.get(number).copied().unwrap_or(CODE_TYPE));
         code.raw(body);
     }
     let own = IMPORTS.len() as u32;
