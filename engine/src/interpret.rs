@@ -18,7 +18,7 @@ use crate::memory::{Access, PAGE, PAGE_MASK, Tlb, is_canonical};
 use crate::run::Left;
 use crate::simd::V;
 use crate::state::PAGE_REGISTER;
-use crate::{Cpu, Fault, flag, general};
+use crate::{Cpu, Fault, flag, general, translate};
 
 /// Byte offsets of registers in `Cpu::regs`.
 const RAX: u8 = 0;
@@ -2127,12 +2127,22 @@ impl Cpu {
         // SAFETY: there is a current block. The host has put a function of this type where `translations` says.
         let next = unsafe {
             let translated = (*self.current).translated;
+            if !self.may_be_translated(translated.part()) {
+                return Ok(Block::first(self.current));
+            }
             self.budget += i64::from((*self.current).instructions);
             let place = self.translations.wrapping_add(translated.part()) as usize;
             let function: extern "C" fn(u32) -> u32 = std::mem::transmute(place);
             function(translated.0)
         };
         if next < Exit::FIRST_PLACE { Err(Exit(next)) } else { Ok(next as usize as *const Uop) }
+    }
+
+    /// Whether code of a part does what the interpreter would do: it looks into the TLB of one mode only, and does not
+    /// look whether alignment or breakpoints are to be checked.
+    #[inline(always)]
+    fn may_be_translated(&self, part: u32) -> bool {
+        (self.cpl == 3) == (part == translate::PROGRAMS) && !self.memory.is_checked()
     }
 
     /// There are none natively.
@@ -2155,7 +2165,17 @@ impl Cpu {
                 self.fault = fault;
                 return Exit::FAILED;
             }
-            if self.code.changed && (*uop).op != Op::GeneralEnd { Exit::CHANGED } else { Exit::NONE }
+            let ends = (*uop).op == Op::GeneralEnd;
+            if self.code.changed && !ends {
+                Exit::CHANGED
+            } else if self.may_be_translated((*block).translated.part()) {
+                Exit::NONE
+            } else if ends {
+                Exit::CHECK
+            } else {
+                // The interpreter goes on in the block.
+                Exit(uop.add(1) as usize as u32)
+            }
         }
     }
 

@@ -76,8 +76,7 @@ pub(crate) struct Translated(pub(crate) u32);
 impl Translated {
     /// Not translated.
     pub(crate) const NONE: Self = Self(0);
-    /// What 4, 16 and 12 bits hold.
-    pub(crate) const PARTS: u32 = 1 << 4;
+    /// What 16 and 12 bits hold.
     pub(crate) const FUNCTIONS: u32 = 1 << 16;
     pub(crate) const ENTRIES: u32 = 1 << 12;
 

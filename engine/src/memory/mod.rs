@@ -91,6 +91,11 @@ impl Memory {
         self.entries = tlb.as_ptr();
     }
 
+    /// Where the entries for user or supervisor mode begin.
+    pub(crate) fn entries_of(&self, user: bool) -> *const Entry {
+        if user { self.user.as_ptr() } else { self.supervisor.as_ptr() }
+    }
+
     /// The translations of a privilege.
     pub(crate) fn tlb(&mut self, user: bool) -> &mut Tlb {
         if user { &mut self.user } else { &mut self.supervisor }

@@ -28,8 +28,7 @@ impl Helper {
 pub(super) const DISPATCH: u32 = 6;
 /// Returns to `(address)`.
 pub(super) const BACK: u32 = 7;
-/// Calls the function and the entry that a block's [`Translated`](super::Translated) names.
-pub(super) const ENTER: u32 = 8;
+// 8 calls the function and the entry that a block's [`Translated`](super::Translated) names: it is for the engine.
 /// Executes the general instruction `(uop, block, next)`, and goes on with what a [`Translated`](super::Translated) names, or as
 /// [`ON`] and [`LOOK`] say.
 pub(super) const THEN: u32 = 9;

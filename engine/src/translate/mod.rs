@@ -31,9 +31,7 @@ use places::Places;
 /// The kernel's code.
 const KERNEL: u32 = 1;
 /// The code of programs.
-const PROGRAMS: u32 = 2;
-/// How many parts there are.
-pub(crate) const PARTS: u32 = 2;
+pub(crate) const PROGRAMS: u32 = 2;
 
 /// The code of one page, in one mode.
 struct Code {

@@ -56,11 +56,12 @@ impl Size {
     }
 }
 
-/// The interpreter goes on with this micro-operation.
-struct Miss {
-    label: Label,
-    uop: u32,
-    pending: Pending,
+/// How code is left to the interpreter.
+enum Miss {
+    /// It goes on with this micro-operation; behind the label `tail` is what all with the same flags have in common.
+    Uop { uop: u32, tail: Label },
+    /// That: these flags are stored.
+    Tail(Pending),
 }
 
 /// Where a branch leads.
@@ -93,13 +94,16 @@ pub(super) struct Page<'a> {
     leave: Option<Label>,
     entry: u32,
     budget: u32,
-    entries: u32,
     exit: u32,
     current: u32,
     registers: [Option<u32>; PLACES],
     known: [bool; PLACES],
-    pub(super) pending: Pending,
+    pending: Pending,
+    /// Changes whenever `pending` does.
+    flags: u32,
     misses: Vec<Miss>,
+    /// The last [`Miss::Tail`], while the flags are what they were.
+    tail: Option<(Label, u32)>,
     /// The block being translated, and the number of the piece.
     block: Offset,
     index: usize,
@@ -122,7 +126,7 @@ pub(super) struct Piece {
 pub(super) fn page(cpu: &Cpu, places: Places, part: u32, blocks: &[Offset], pieces: &[Piece]) -> Vec<u8> {
     let mut body = Body::new(1);
     let budget = body.local(ValType::I64);
-    let [entries, exit, current] = [(); 3].map(|()| body.local(ValType::I32));
+    let [exit, current] = [(); 2].map(|()| body.local(ValType::I32));
     let mut page = Page {
         cpu,
         places,
@@ -137,13 +141,14 @@ pub(super) fn page(cpu: &Cpu, places: Places, part: u32, blocks: &[Offset], piec
         leave: None,
         entry: 0,
         budget,
-        entries,
         exit,
         current,
         registers: [None; PLACES],
         known: [false; PLACES],
         pending: Pending::Stored,
+        flags: 0,
         misses: Vec::new(),
+        tail: None,
         block: 0,
         index: 0,
         symbols: Symbols::default(),
@@ -166,17 +171,18 @@ impl Way {
 
 impl Page<'_> {
     fn all(&mut self) {
-        self.load_state();
         self.quit = Some(self.body.block());
         self.leave = Some(self.body.block());
         self.top = Some(self.body.repeat());
         // The first block's label is the innermost.
         self.labels = self.pieces.iter().map(|_| self.body.block()).collect();
         self.labels.reverse();
-        let targets: Vec<u32> = self.labels.iter().map(|label| self.body.distance(*label)).collect();
-        let entry = self.entry;
-        let last = targets.last().copied().unwrap_or(0);
-        self.body.w().local_get(entry).br_table(targets, last);
+        if self.pieces.len() > 1 {
+            let targets: Vec<u32> = self.labels.iter().map(|label| self.body.distance(*label)).collect();
+            let entry = self.entry;
+            let last = targets.last().copied().unwrap_or(0);
+            self.body.w().local_get(entry).br_table(targets, last);
+        }
         for index in 0..self.pieces.len() {
             self.body.end();
             self.one(index);
@@ -186,22 +192,8 @@ impl Page<'_> {
         self.body.end();
         self.body.store32(self.places.current(), self.current);
         self.body.end();
-        self.store_budget();
         let exit = self.exit;
         self.body.w().local_get(exit);
-    }
-
-    /// What is kept in local variables while code is executed.
-    fn load_state(&mut self) {
-        let Self { budget, entries, places, .. } = *self;
-        self.body.load64(places.budget());
-        self.body.w().local_set(budget);
-        self.body.load32(places.entries());
-        self.body.w().local_set(entries);
-    }
-
-    fn store_budget(&mut self) {
-        self.body.store64(self.places.budget(), self.budget);
     }
 
     /// The block.
@@ -239,11 +231,13 @@ impl Page<'_> {
     /// As in the interpreter, what leads to a block counts all its instructions.
     fn begin(&mut self) {
         let (block, budget) = (self.current(), self.budget);
-        self.body.w().local_get(budget).i64_const(0).i64_le_s();
+        self.body.load64(self.places.budget());
+        self.body.w().local_tee(budget).i64_const(0).i64_le_s();
         self.body.when();
         self.stop_at((block.physical & PAGE_MASK) as i32);
         self.body.end();
-        self.body.w().local_get(budget).i64_const(block.instructions.into()).i64_sub().local_set(budget);
+        self.body.w().i32_const(0).local_get(budget).i64_const(block.instructions.into()).i64_sub();
+        self.body.w().i64_store(at(self.places.budget()));
     }
 
     /// The micro-operations from `first` on.
@@ -251,7 +245,8 @@ impl Page<'_> {
         self.known = [false; PLACES];
         self.sse_is_on = false;
         self.symbols = Symbols::default();
-        self.pending = Pending::Stored;
+        self.tail = None;
+        self.take_pending();
         self.body.forget_temporaries();
         let mut number = first;
         loop {
@@ -261,9 +256,16 @@ impl Page<'_> {
             }
             number = number.wrapping_add(1);
         }
-        while let Some(Miss { uop, pending, .. }) = self.misses.pop() {
+        while let Some(miss) = self.misses.pop() {
             self.body.end();
-            self.leave_at(uop, &pending);
+            match miss {
+                Miss::Uop { uop, tail } => {
+                    let exit = self.exit;
+                    self.body.w().i32_const(uop as i32).local_set(exit);
+                    self.body.br(tail);
+                }
+                Miss::Tail(pending) => self.leave(&pending),
+            }
         }
     }
 
@@ -299,10 +301,18 @@ impl Page<'_> {
     }
 
     /// The interpreter goes on with the micro-operation at `uop`, or does what an exit says.
-    pub(super) fn leave_at(&mut self, uop: u32, pending: &Pending) {
+    pub(super) fn leave_at(&mut self, uop: u32) {
+        let exit = self.exit;
+        self.body.w().i32_const(uop as i32).local_set(exit);
+        let pending = self.pending.clone();
+        self.leave(&pending);
+    }
+
+    /// The same with `exit`.
+    fn leave(&mut self, pending: &Pending) {
         self.body.store_flags(self.places, pending);
-        let (exit, current, block) = (self.exit, self.current, self.place_of(self.block));
-        self.body.w().i32_const(uop as i32).local_set(exit).i32_const(block as i32).local_set(current);
+        let (current, block) = (self.current, self.place_of(self.block));
+        self.body.w().i32_const(block as i32).local_set(current);
         if let Some(label) = self.leave {
             self.body.br(label);
         }
@@ -310,10 +320,18 @@ impl Page<'_> {
 
     /// Opens a label: branches to it leave the micro-operation at `uop`, of which nothing has been done, to the interpreter.
     pub(super) fn miss(&mut self, uop: u32) -> Label {
-        let label = self.body.block();
-        let pending = self.pending.clone();
-        self.misses.push(Miss { label, uop, pending });
-        label
+        let same = self.tail.filter(|(_, flags)| *flags == self.flags);
+        let tail = same.map_or_else(
+            || {
+                let label = self.body.block();
+                self.misses.push(Miss::Tail(self.pending.clone()));
+                self.tail = Some((label, self.flags));
+                label
+            },
+            |(label, _)| label,
+        );
+        self.misses.push(Miss::Uop { uop, tail });
+        self.body.block()
     }
 
     /// Pushes the address at `offset` from the start of the page.
@@ -485,13 +503,18 @@ impl Page<'_> {
         self.body.keep(false)
     }
 
+    /// Where the entries of the TLB are that this part goes by: it is executed with no other.
+    fn entries(&self) -> u32 {
+        self.cpu.memory.entries_of(self.part == super::PROGRAMS) as usize as u32
+    }
+
     /// Keeps what is to be added to addresses of a group, of whose accesses `address` is that at `offset`. All of them have to
     /// be in one page.
     fn look_up(&mut self, address: u32, offset: i32, group: Group, uop: u32) -> u32 {
         const INDEX: i32 = 1023 * size_of::<Entry>() as i32;
         const SHIFT: i32 = 12 - size_of::<Entry>().trailing_zeros() as i32;
         let miss = self.miss(uop);
-        let (long, entries) = (self.long, self.entries);
+        let (long, entries) = (self.long, self.entries());
         self.body.w().local_get(address);
         self.add_constant(group.from.wrapping_sub(offset));
         self.body.value(Value::Constant(SHIFT), long);
@@ -499,9 +522,9 @@ impl Page<'_> {
         if long {
             self.body.w().i32_wrap_i64();
         }
-        self.body.w().i32_const(INDEX).i32_and().local_get(entries).i32_add();
+        self.body.w().i32_const(INDEX).i32_and();
         let entry = self.body.keep(false);
-        let tag = if group.write { Entry::WRITE } else { Entry::READ };
+        let tag = entries.wrapping_add(if group.write { Entry::WRITE } else { Entry::READ });
         self.body.w().local_get(entry).i64_load(at(tag));
         self.body.w().local_get(address);
         self.add_constant(group.to.wrapping_sub(1).wrapping_sub(offset));
@@ -512,7 +535,7 @@ impl Page<'_> {
         }
         self.body.w().i64_ne();
         self.body.br_if(miss);
-        self.body.w().local_get(entry).i32_load(at(Entry::ADDEND));
+        self.body.w().local_get(entry).i32_load(at(entries.wrapping_add(Entry::ADDEND)));
         self.body.keep(false)
     }
 
@@ -555,8 +578,20 @@ impl Page<'_> {
 
     /// Writes the flags to where the interpreter has them.
     pub(super) fn store_flags(&mut self) {
-        let pending = std::mem::replace(&mut self.pending, Pending::Stored);
+        let pending = self.take_pending();
         self.body.store_flags(self.places, &pending);
+    }
+
+    /// The flags come from this now.
+    pub(super) fn set_pending(&mut self, pending: Pending) {
+        self.flags = self.flags.wrapping_add(1);
+        self.pending = pending;
+    }
+
+    /// What the flags come from; they count as stored now.
+    pub(super) fn take_pending(&mut self) -> Pending {
+        self.flags = self.flags.wrapping_add(1);
+        std::mem::replace(&mut self.pending, Pending::Stored)
     }
 
     /// Executes the general instruction at `uop` by its handler. Then anything may have changed: what follows it is another piece.
@@ -574,7 +609,6 @@ impl Page<'_> {
 
     fn then(&mut self, uop: u32, next: u32) {
         self.store_flags();
-        self.store_budget();
         let block = self.place_of(self.block);
         self.body.w().i32_const(uop as i32).i32_const(block as i32).i32_const(next as i32).return_call(THEN);
     }
@@ -601,14 +635,12 @@ impl Page<'_> {
 
     /// Goes to the address in a variable; `link` is where the way is noted, or 0.
     pub(super) fn go_to(&mut self, address: u32, link: u32) {
-        self.store_budget();
         self.body.w().local_get(address).i32_const(link as i32).return_call(DISPATCH);
     }
 
     /// Returns to the address in a variable.
     pub(super) fn go_back(&mut self, address: u32) {
         self.store_flags();
-        self.store_budget();
         self.body.w().local_get(address).return_call(BACK);
     }
 
@@ -698,7 +730,6 @@ impl Page<'_> {
             self.body.w().i32_const(index as i32).local_set(entry);
             self.body.br(top);
         } else {
-            self.store_budget();
             self.enter(block);
         }
     }
@@ -743,7 +774,6 @@ impl Page<'_> {
         self.body.load32(key);
         self.body.w().i32_eq().i32_and();
         self.body.when();
-        self.store_budget();
         let in_page = (there.physical & PAGE_MASK) as i64;
         self.body.w().i32_const(0).local_get(address).i64_const(in_page).i64_sub();
         self.body.w().i64_store(at(self.places.register(PAGE_REGISTER)));

@@ -5,7 +5,6 @@ use std::mem::offset_of;
 use crate::Cpu;
 use crate::code::CodePlaces;
 use crate::flags::LazyFlags;
-use crate::memory::Memory;
 use crate::run::Shared;
 use crate::state::PAGE_REGISTER;
 
@@ -60,11 +59,6 @@ impl Places {
 
     pub(super) const fn link(self) -> u32 {
         self.of(offset_of!(Cpu, link))
-    }
-
-    /// Where the entries of the TLB begin.
-    pub(super) const fn entries(self) -> u32 {
-        self.of(offset_of!(Cpu, memory).wrapping_add(offset_of!(Memory, entries)))
     }
 
     pub(super) const fn cpl(self) -> u32 {

@@ -166,8 +166,7 @@ impl Page<'_> {
             }
             _ => {
                 if !self.straight(uop, place) {
-                    let pending = self.pending.clone();
-                    self.leave_at(place, &pending);
+                    self.leave_at(place);
                     return true;
                 }
             }
@@ -379,7 +378,7 @@ impl Page<'_> {
         self.body.w().i32_const(0);
         self.put(Size::Double, a);
         let none = Value::Constant(0);
-        self.pending = Pending::Operation { from: FlagsFrom::Logic, wide: false, a: none, b: none, result };
+        self.set_pending(Pending::Operation { from: FlagsFrom::Logic, wide: false, a: none, b: none, result });
     }
 
     /// The operands of an operation that changes neither.
@@ -501,7 +500,7 @@ impl Page<'_> {
                 };
                 let result = self.wrapped(size);
                 let from = if operation == ADD { FlagsFrom::Add } else { FlagsFrom::Sub };
-                self.pending = Pending::Operation { from, wide, a, b, result };
+                self.set_pending(Pending::Operation { from, wide, a, b, result });
                 result
             }
             ADC | SBB => {
@@ -531,7 +530,7 @@ impl Page<'_> {
                 };
                 self.body.w().i32_const(with as i32).i32_const(without as i32).local_get(carry).select();
                 let from = self.body.keep(false);
-                self.pending = Pending::Carried { from, wide, a, b, result };
+                self.set_pending(Pending::Carried { from, wide, a, b, result });
                 result
             }
             _ => self.bitwise(operation, size, a, b),
@@ -563,7 +562,7 @@ impl Page<'_> {
         };
         let result = self.body.keep(wide);
         let none = Value::Constant(0);
-        self.pending = Pending::Operation { from: FlagsFrom::Logic, wide, a: none, b: none, result };
+        self.set_pending(Pending::Operation { from: FlagsFrom::Logic, wide, a: none, b: none, result });
         result
     }
 
@@ -728,11 +727,11 @@ impl Page<'_> {
         self.both(size, Value::Local(operand), Value::Constant(if up { 1 } else { -1 }));
         sized!(self.body, wide, i64_add, i32_add);
         let result = self.wrapped(size);
-        let before = match std::mem::replace(&mut self.pending, Pending::Stored) {
+        let before = match self.take_pending() {
             Pending::Step { before, .. } => before,
             other => Rc::new(other),
         };
-        self.pending = Pending::Step { up, wide, before, operand, result };
+        self.set_pending(Pending::Step { up, wide, before, operand, result });
         result
     }
 
@@ -768,7 +767,7 @@ impl Page<'_> {
         let result = self.wrapped(size);
         self.body.w().local_get(result);
         self.put(size, a);
-        self.pending = Pending::Shift { by, bits: size.bits(), count, operand, result };
+        self.set_pending(Pending::Shift { by, bits: size.bits(), count, operand, result });
     }
 
     /// Clears what sign extension has set.
@@ -899,11 +898,11 @@ impl Page<'_> {
         bit(self, other);
         self.body.w().i32_xor().i32_const(11).i32_shl().i32_or();
         let bits = self.body.keep(false);
-        let before = match std::mem::replace(&mut self.pending, Pending::Stored) {
+        let before = match self.take_pending() {
             Pending::Rotate { before, .. } => before,
             other => Rc::new(other),
         };
-        self.pending = Pending::Rotate { bits, before };
+        self.set_pending(Pending::Rotate { bits, before });
     }
 
     fn product(&mut self, uop: &Uop, place: u32, number: u16) {
@@ -928,7 +927,7 @@ impl Page<'_> {
             self.both(size, a, b);
             self.body.w().i64_mul();
             let result = self.body.keep(true);
-            self.pending = Pending::WideProduct { a, b, result };
+            self.set_pending(Pending::WideProduct { a, b, result });
             self.body.w().local_get(result);
         } else {
             for value in [a, b] {
@@ -945,7 +944,7 @@ impl Page<'_> {
             let full = self.body.keep(true);
             self.body.w().local_get(full).i32_wrap_i64();
             let result = self.body.keep(false);
-            self.pending = Pending::Product { full, result };
+            self.set_pending(Pending::Product { full, result });
             self.body.w().local_get(result);
         }
         self.put(size, uop.a);
@@ -968,7 +967,7 @@ impl Page<'_> {
             self.put(Size::Double, RDX);
             self.body.w().i32_const(both).i32_const(0).local_get(high).select();
             let bits = self.body.keep(false);
-            self.pending = Pending::Bits { wide: false, bits, result };
+            self.set_pending(Pending::Bits { wide: false, bits, result });
         } else {
             let (a, b) = (self.got(Size::Quad, uop.a), self.got(Size::Quad, RAX));
             self.body.w().local_get(a).local_get(b).i64_mul();
@@ -981,7 +980,7 @@ impl Page<'_> {
             self.put(Size::Quad, RDX);
             self.body.w().i32_const(0).i32_const(both).local_get(high).i64_eqz().select();
             let bits = self.body.keep(false);
-            self.pending = Pending::Bits { wide: true, bits, result };
+            self.set_pending(Pending::Bits { wide: true, bits, result });
         }
     }
 
@@ -1010,7 +1009,7 @@ impl Page<'_> {
         }
         self.body.w().i32_const(11).i32_shl().i32_or();
         let bits = self.body.keep(false);
-        self.pending = Pending::Bits { wide: false, bits, result };
+        self.set_pending(Pending::Bits { wide: false, bits, result });
     }
 
     fn swap_bytes(&mut self, a: u8) {
@@ -1064,8 +1063,7 @@ impl Page<'_> {
         self.body.load32(places.interrupt_line());
         self.body.when();
         self.body.w().i32_const(0).i32_const(uop as i32).i32_store(at(places.uop()));
-        let pending = self.pending.clone();
-        self.leave_at(Exit::CHANGED.number(), &pending);
+        self.leave_at(Exit::CHANGED.number());
         self.body.end();
         self.body.end();
     }
@@ -1359,8 +1357,7 @@ impl Page<'_> {
             }
         }
         if !self.joined_branch(uop, place, links) && !self.call_or_return(uop, place, links) {
-            let pending = self.pending.clone();
-            self.leave_at(place, &pending);
+            self.leave_at(place);
         }
     }
 
