@@ -50,6 +50,7 @@ impl Cpu {
             self.number(*part, pages);
         }
         let places = Places::new(self);
+        let mut all = [0; 4];
         for (part, pages) in parts {
             function(part, &dispatch::dispatch(places, part, Block::call() as usize as u32));
             function(part, &dispatch::back(places));
@@ -57,9 +58,16 @@ impl Cpu {
             function(part, &dispatch::then(places));
             for Code { blocks, functions } in &pages {
                 for pieces in functions {
-                    function(part, &page::page(self, places, part, blocks, pieces));
+                    let body = page::page(self, places, part, blocks, pieces);
+                    #[allow(unsafe_code)]
+                    let instructions = pieces.iter().filter(|piece| piece.first == 0).map(|piece| unsafe { &*self.code.at::<Block>(piece.block) }).map(|block| usize::from(block.instructions)).sum::<usize>();
+                    for (sum, more) in all.iter_mut().zip([1, pieces.len(), instructions, body.len()]) { *sum += more; }
+                    function(part, &body);
                 }
             }
+            #[cfg(target_arch = "wasm32")]
+            crate::host::log(&format!("STAT part {part}: functions, pieces, instructions, bytes {all:?}"));
+            all = [0; 4];
         }
     }
 

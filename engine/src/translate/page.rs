@@ -92,6 +92,8 @@ pub(super) struct Page<'a> {
     /// Behind it `exit` is returned; `leave` is the same with `current` the current block.
     quit: Option<Label>,
     leave: Option<Label>,
+    /// Behind it the budget is used up, and `exit` is where in the page to go on.
+    stop: Option<Label>,
     entry: u32,
     budget: u32,
     exit: u32,
@@ -139,6 +141,7 @@ pub(super) fn page(cpu: &Cpu, places: Places, part: u32, blocks: &[Offset], piec
         top: None,
         quit: None,
         leave: None,
+        stop: None,
         entry: 0,
         budget,
         exit,
@@ -172,6 +175,7 @@ impl Way {
 impl Page<'_> {
     fn all(&mut self) {
         self.quit = Some(self.body.block());
+        self.stop = Some(self.body.block());
         self.leave = Some(self.body.block());
         self.top = Some(self.body.repeat());
         // The first block's label is the innermost.
@@ -191,8 +195,16 @@ impl Page<'_> {
         self.body.w().unreachable();
         self.body.end();
         self.body.store32(self.places.current(), self.current);
+        self.quit();
         self.body.end();
+        // The budget is used up before the block at `exit` in the page.
         let exit = self.exit;
+        self.body.w().i32_const(0);
+        self.body.load64(self.places.page());
+        self.body.w().local_get(exit).i64_extend_i32_u().i64_add();
+        self.body.w().i64_store(at(self.places.rip()));
+        self.body.w().i32_const(Exit::CHECK.number() as i32).local_set(exit);
+        self.body.end();
         self.body.w().local_get(exit);
     }
 
@@ -234,7 +246,11 @@ impl Page<'_> {
         self.body.load64(self.places.budget());
         self.body.w().local_tee(budget).i64_const(0).i64_le_s();
         self.body.when();
-        self.stop_at((block.physical & PAGE_MASK) as i32);
+        let exit = self.exit;
+        self.body.w().i32_const((block.physical & PAGE_MASK) as i32).local_set(exit);
+        if let Some(label) = self.stop {
+            self.body.br(label);
+        }
         self.body.end();
         self.body.w().i32_const(0).local_get(budget).i64_const(block.instructions.into()).i64_sub();
         self.body.w().i64_store(at(self.places.budget()));
@@ -279,21 +295,6 @@ impl Page<'_> {
         (uop, place.wrapping_add(number.wrapping_mul(size_of::<Uop>() as u32)))
     }
 
-    /// Leaves with nothing to be done but looking at what has happened; to go on at `offset` in the page.
-    fn stop_at(&mut self, offset: i32) {
-        self.body.w().i32_const(0);
-        self.address_in_page(offset);
-        self.body.w().i64_store(at(self.places.rip()));
-        self.quit_with(Exit::CHECK.number());
-    }
-
-    /// Returns `exit`.
-    pub(super) fn quit_with(&mut self, exit: u32) {
-        let local = self.exit;
-        self.body.w().i32_const(exit as i32).local_set(local);
-        self.quit();
-    }
-
     fn quit(&mut self) {
         if let Some(label) = self.quit {
             self.body.br(label);
@@ -334,18 +335,22 @@ impl Page<'_> {
         self.body.block()
     }
 
-    /// Pushes the address at `offset` from the start of the page.
+    /// Pushes the address at `offset` from the start of the page, as wide as addresses are.
     pub(super) fn address_in_page(&mut self, offset: i32) {
         // Not by `register`: this may be on one of two ways.
-        self.body.load64(self.places.page());
-        self.body.w().i64_const(offset.into()).i64_add();
-        self.wrap_address();
+        if self.long {
+            self.body.load64(self.places.page());
+        } else {
+            self.body.load32(self.places.page());
+        }
+        self.add_constant(offset);
     }
 
-    /// Cuts the address on the stack to as many bits as addresses have.
-    fn wrap_address(&mut self) {
+    /// Pushes an address in a variable as 64 bits.
+    fn push_address(&mut self, address: u32) {
+        self.body.w().local_get(address);
         if !self.long {
-            self.body.w().i64_const(i64::from(u32::MAX)).i64_and();
+            self.body.w().i64_extend_i32_u();
         }
     }
 
@@ -522,9 +527,10 @@ impl Page<'_> {
         if long {
             self.body.w().i32_wrap_i64();
         }
-        self.body.w().i32_const(INDEX).i32_and();
+        // Not as the offset of the loads: so far away, the compiler would check bounds.
+        self.body.w().i32_const(INDEX).i32_and().i32_const(entries as i32).i32_add();
         let entry = self.body.keep(false);
-        let tag = entries.wrapping_add(if group.write { Entry::WRITE } else { Entry::READ });
+        let tag = if group.write { Entry::WRITE } else { Entry::READ };
         self.body.w().local_get(entry).i64_load(at(tag));
         self.body.w().local_get(address);
         self.add_constant(group.to.wrapping_sub(1).wrapping_sub(offset));
@@ -535,7 +541,7 @@ impl Page<'_> {
         }
         self.body.w().i64_ne();
         self.body.br_if(miss);
-        self.body.w().local_get(entry).i32_load(at(entries.wrapping_add(Entry::ADDEND)));
+        self.body.w().local_get(entry).i32_load(at(Entry::ADDEND));
         self.body.keep(false)
     }
 
@@ -633,15 +639,17 @@ impl Page<'_> {
         self.body.condition_of(self.places, &pending, condition);
     }
 
-    /// Goes to the address in a variable; `link` is where the way is noted, or 0.
+    /// Goes to the address in a variable; `link` is where the way is noted.
     pub(super) fn go_to(&mut self, address: u32, link: u32) {
-        self.body.w().local_get(address).i32_const(link as i32).return_call(DISPATCH);
+        self.push_address(address);
+        self.body.w().i32_const(link as i32).return_call(DISPATCH);
     }
 
     /// Returns to the address in a variable.
     pub(super) fn go_back(&mut self, address: u32) {
         self.store_flags();
-        self.body.w().local_get(address).return_call(BACK);
+        self.push_address(address);
+        self.body.w().return_call(BACK);
     }
 
     /// Notes a call that returns to the address in a variable, of `size`; `links` are behind it.
@@ -696,7 +704,7 @@ impl Page<'_> {
             return;
         }
         self.address_in_page(way.distance);
-        let address = self.body.keep(true);
+        let address = self.body.keep(self.long);
         let is_near = u64::try_from(way.distance).is_ok_and(|distance| distance < PAGE);
         if !is_near && let Some(block) = self.linked(way) {
             self.go_if_still(address, block);
@@ -768,14 +776,24 @@ impl Page<'_> {
         let code = self.places.code;
         let seen = code.seen.wrapping_add(there.number().wrapping_mul(CodePlaces::SEEN_BYTES));
         let key = if self.cpu.code.is_global(there) { code.global_key } else { code.key };
-        self.body.load64(seen.wrapping_add(CodePlaces::SEEN_RIP));
-        self.body.w().local_get(address).i64_eq();
+        let other = self.body.block();
+        self.body.w().local_get(address);
+        if self.long {
+            self.body.load64(seen.wrapping_add(CodePlaces::SEEN_RIP));
+        } else {
+            self.body.load32(seen.wrapping_add(CodePlaces::SEEN_RIP));
+        }
+        sized!(self.body, self.long, i64_ne, i32_ne);
+        self.body.br_if(other);
         self.body.load32(seen.wrapping_add(CodePlaces::SEEN_KEY));
         self.body.load32(key);
-        self.body.w().i32_eq().i32_and();
-        self.body.when();
-        let in_page = (there.physical & PAGE_MASK) as i64;
-        self.body.w().i32_const(0).local_get(address).i64_const(in_page).i64_sub();
+        self.body.w().i32_ne();
+        self.body.br_if(other);
+        self.body.w().i32_const(0).local_get(address);
+        self.add_constant(((there.physical & PAGE_MASK) as i32).wrapping_neg());
+        if !self.long {
+            self.body.w().i64_extend_i32_u();
+        }
         self.body.w().i64_store(at(self.places.register(PAGE_REGISTER)));
         self.enter(block);
         self.body.end();

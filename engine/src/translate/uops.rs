@@ -1479,9 +1479,6 @@ impl Page<'_> {
     fn return_address(&mut self, size: Size, links: u32) -> u32 {
         let [_, other] = self.ways(links);
         self.address_in_page(other.distance());
-        if !size.is_wide() {
-            self.body.w().i32_wrap_i64();
-        }
         self.body.keep(size.is_wide())
     }
 
@@ -1506,10 +1503,7 @@ impl Page<'_> {
             let at = self.translated(address, size.bytes(), false, place);
             self.load_from(size, at);
         }
-        if !size.is_wide() {
-            self.body.w().i64_extend_i32_u();
-        }
-        let target = self.body.keep(true);
+        let target = self.body.keep(size.is_wide());
         self.need_canonical(target, place);
         if matches!(uop.op, Op::CallR32 | Op::CallR64 | Op::CallM32 | Op::CallM64) {
             let back = self.return_address(size, links);
@@ -1546,11 +1540,6 @@ impl Page<'_> {
     }
 
     fn go_back_to(&mut self, size: Size, target: u32) {
-        self.body.w().local_get(target);
-        if !size.is_wide() {
-            self.body.w().i64_extend_i32_u();
-        }
-        let target = self.body.keep(true);
         self.go_back(target);
     }
 }

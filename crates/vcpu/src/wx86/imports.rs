@@ -46,7 +46,7 @@ pub(super) fn define<B: Bus>(linker: &mut Linker<State<B>>) -> Result<()> {
                 || "(a message outside of memory)".into(),
                 |bytes| String::from_utf8_lossy(bytes).into_owned(),
             );
-            tracing::debug!(target: "wx86", "{message}");
+            { if message.starts_with("STAT") { eprintln!("{message}"); } tracing::debug!(target: "wx86", "{message}") };
             caller.data_mut().last_message = Some(message);
             Ok(())
         },
