@@ -3,22 +3,20 @@
 use super::{Link, Links};
 
 /// Calls that are remembered.
-pub(super) const DEPTH: usize = 16;
+const DEPTH: usize = 16;
 
 #[derive(Clone, Copy)]
-#[repr(C)]
-pub(super) struct Call {
+struct Call {
     /// Where it returns to.
-    pub(super) back: u64,
+    back: u64,
     /// What follows the call in its block.
-    pub(super) links: *mut Links,
+    links: *mut Links,
 }
 
 /// The last calls. What it says is no more than likely.
-#[repr(C)]
 pub(crate) struct Calls {
-    pub(super) calls: [Call; DEPTH],
-    pub(super) top: usize,
+    calls: [Call; DEPTH],
+    top: usize,
 }
 
 impl Default for Calls {

@@ -32,6 +32,8 @@ const BLOCK_ROOM: usize = 64 << 10;
 const BUCKETS: usize = 1 << 16;
 /// Entries of the table of blocks by instruction pointer.
 const ADDRESSES: usize = 1 << 12;
+/// Entries of the table of translated code by instruction pointer.
+const JUMPS: usize = 1 << 12;
 /// Words of the filter of pages with noted addresses.
 const NOTED: usize = 128;
 /// Tells the keys of global pages from others.
@@ -146,6 +148,16 @@ struct Seen {
     key: u32,
 }
 
+/// Where translated code leads to that goes to an address: one look instead of several at blocks all over the arena.
+#[repr(C)]
+struct Jump {
+    /// The instruction pointer.
+    rip: u64,
+    /// As in [`Seen`].
+    key: u32,
+    translated: Translated,
+}
+
 /// One element of the list of blocks that have bytes in a page.
 #[repr(C)]
 struct Member {
@@ -177,6 +189,8 @@ pub(crate) struct CodeCache {
     buckets: *mut Offset,
     /// The block executed last at an instruction pointer with these low bits; 0 is none.
     addresses: *mut Offset,
+    /// Written by translated code alone.
+    jumps: *mut Jump,
     /// Counts what made addresses mean something else.
     generation: u32,
     /// Counts what made addresses in global pages mean something else.
@@ -207,6 +221,7 @@ impl CodeCache {
             page_count,
             buckets: host::allocate_zeroed(BUCKETS * size_of::<Offset>())?.cast(),
             addresses: host::allocate_zeroed(ADDRESSES * size_of::<Offset>())?.cast(),
+            jumps: host::allocate_zeroed(JUMPS * size_of::<Jump>())?.cast(),
             generation: 1,
             global_generation: 1,
             noted: [0; NOTED],
@@ -396,6 +411,7 @@ impl CodeCache {
         unsafe {
             std::slice::from_raw_parts_mut(self.addresses, ADDRESSES).fill(0);
             std::slice::from_raw_parts_mut(self.buckets, BUCKETS).fill(0);
+            self.jumps.write_bytes(0, JUMPS);
             for page in std::slice::from_raw_parts_mut(self.pages, self.page_count) {
                 if page.members != 0 {
                     *page = CodePage::default();

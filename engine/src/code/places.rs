@@ -2,8 +2,7 @@
 
 use std::mem::offset_of;
 
-use super::calls::{Call, DEPTH};
-use super::{ADDRESSES, Block, Calls, CodeCache, Links, Seen};
+use super::{ADDRESSES, Block, CodeCache, JUMPS, Jump, Seen};
 
 /// Addresses and distances, in bytes of linear memory. They stay what they are.
 #[derive(Clone, Copy, Debug)]
@@ -17,9 +16,8 @@ pub(crate) struct CodePlaces {
     /// `CodeCache::key` and `CodeCache::global_key`.
     pub(crate) key: u32,
     pub(crate) global_key: u32,
-    /// The last calls, and which of them is the last.
-    pub(crate) calls: u32,
-    pub(crate) last_call: u32,
+    /// The table of translated code by instruction pointer.
+    pub(crate) jumps: u32,
 }
 
 impl CodePlaces {
@@ -28,21 +26,15 @@ impl CodePlaces {
     pub(crate) const SEEN_RIP: u32 = offset_of!(Seen, rip) as u32;
     pub(crate) const SEEN_KEY: u32 = offset_of!(Seen, key) as u32;
     /// Where in a block things are.
-    pub(crate) const PHYSICAL: u32 = offset_of!(Block, physical) as u32;
-    pub(crate) const SECOND_PAGE: u32 = offset_of!(Block, second_page) as u32;
     pub(crate) const NUMBER: u32 = offset_of!(Block, number) as u32;
-    pub(crate) const MODE_MASK: u32 = offset_of!(Block, mode_mask) as u32;
     pub(crate) const INSTRUCTIONS: u32 = offset_of!(Block, instructions) as u32;
     pub(crate) const TRANSLATED: u32 = offset_of!(Block, translated) as u32;
-    /// Bytes of a call, their number, and where in one things are.
-    pub(crate) const CALL_BYTES: u32 = size_of::<Call>() as u32;
-    pub(crate) const CALLS: u32 = DEPTH as u32;
-    pub(crate) const CALL_BACK: u32 = offset_of!(Call, back) as u32;
-    pub(crate) const CALL_LINKS: u32 = offset_of!(Call, links) as u32;
-    /// Where the other way's link is behind a branch.
-    pub(crate) const OTHER: u32 = offset_of!(Links, other) as u32;
-    /// Where the taken way's link is.
-    pub(crate) const TAKEN: u32 = offset_of!(Links, taken) as u32;
+    /// Bytes of a [`Jump`], their number, and where in one things are.
+    pub(crate) const JUMP_BYTES: u32 = size_of::<Jump>() as u32;
+    pub(crate) const JUMPS: u32 = JUMPS as u32;
+    pub(crate) const JUMP_RIP: u32 = offset_of!(Jump, rip) as u32;
+    pub(crate) const JUMP_KEY: u32 = offset_of!(Jump, key) as u32;
+    pub(crate) const JUMP_TRANSLATED: u32 = offset_of!(Jump, translated) as u32;
     /// Entries of the table of addresses.
     pub(crate) const ADDRESSES: u32 = ADDRESSES as u32;
 }
@@ -51,15 +43,13 @@ impl CodeCache {
     /// Where things are, if the cache itself is at `place`.
     pub(crate) fn places(&self, place: u32) -> CodePlaces {
         let of = |offset: usize| place.wrapping_add(offset as u32);
-        let calls = of(offset_of!(CodeCache, calls));
         CodePlaces {
             arena: self.arena as usize as u32,
             seen: self.seen as usize as u32,
             addresses: self.addresses as usize as u32,
             key: of(offset_of!(CodeCache, key)),
             global_key: of(offset_of!(CodeCache, global_key)),
-            calls: calls.wrapping_add(offset_of!(Calls, calls) as u32),
-            last_call: calls.wrapping_add(offset_of!(Calls, top) as u32),
+            jumps: self.jumps as usize as u32,
         }
     }
 }

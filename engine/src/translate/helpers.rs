@@ -24,10 +24,10 @@ impl Helper {
     }
 }
 
-/// Functions every module has itself: goes to `(address, link)`, which is 0 where there is none.
+/// Functions every module has itself: goes to `(address)`.
 pub(super) const DISPATCH: u32 = 6;
-/// Returns to `(address)`.
-pub(super) const BACK: u32 = 7;
+/// The same the first time.
+pub(super) const FIND: u32 = 7;
 // 8 calls the function and the entry that a block's [`Translated`](super::Translated) names: it is for the engine.
 /// Executes the general instruction `(uop, block, next)`, and goes on with what a [`Translated`](super::Translated) names, or as
 /// [`ON`] and [`LOOK`] say.

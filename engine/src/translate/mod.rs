@@ -52,8 +52,8 @@ impl Cpu {
         let places = Places::new(self);
         let mut all = [0; 4];
         for (part, pages) in parts {
-            function(part, &dispatch::dispatch(places, part, Block::call() as usize as u32));
-            function(part, &dispatch::back(places));
+            function(part, &dispatch::dispatch(places));
+            function(part, &dispatch::find(places, part, Block::call() as usize as u32));
             function(part, &dispatch::enter());
             function(part, &dispatch::then(places));
             for Code { blocks, functions } in &pages {
@@ -121,5 +121,6 @@ impl Cpu {
 fn is_worth_it(block: &Block) -> bool {
     // SAFETY: micro-operations follow it.
     let first = unsafe { &*Block::first(block) };
-    !matches!(first.op, Op::GeneralEnd | Op::End | Op::Links)
+    let is_flat = block.mode.0 & Mode::FLAT != 0 && block.mode.bits() != 16;
+    is_flat && !matches!(first.op, Op::GeneralEnd | Op::End | Op::Links)
 }

@@ -8,7 +8,7 @@ use wasm_encoder::ValType;
 
 use super::body::{Body, Label, at, sized};
 use super::flags::{Pending, Value};
-use super::helpers::{BACK, DISPATCH, FIRST_CODE, LOOK, ON, THEN};
+use super::helpers::{DISPATCH, FIRST_CODE, LOOK, ON, THEN};
 use super::linear::{Group, Groups, Linear, Symbols};
 use super::places::Places;
 use crate::Cpu;
@@ -69,8 +69,6 @@ enum Miss {
 pub(super) struct Way {
     /// The target's distance from the start of the page.
     distance: i32,
-    /// Where the way is noted.
-    link: u32,
     /// The block it has led to, or 0.
     block: Offset,
 }
@@ -165,10 +163,6 @@ pub(super) fn page(cpu: &Cpu, places: Places, part: u32, blocks: &[Offset], piec
 impl Way {
     pub(super) const fn distance(self) -> i32 {
         self.distance
-    }
-
-    pub(super) const fn link(self) -> u32 {
-        self.link
     }
 }
 
@@ -639,53 +633,25 @@ impl Page<'_> {
         self.body.condition_of(self.places, &pending, condition);
     }
 
-    /// Goes to the address in a variable; `link` is where the way is noted.
-    pub(super) fn go_to(&mut self, address: u32, link: u32) {
+    /// Goes to the address in a variable. The flags are stored.
+    pub(super) fn go_to(&mut self, address: u32) {
         self.push_address(address);
-        self.body.w().i32_const(link as i32).return_call(DISPATCH);
-    }
-
-    /// Returns to the address in a variable.
-    pub(super) fn go_back(&mut self, address: u32) {
-        self.store_flags();
-        self.push_address(address);
-        self.body.w().return_call(BACK);
-    }
-
-    /// Notes a call that returns to the address in a variable, of `size`; `links` are behind it.
-    pub(super) fn note_call(&mut self, size: Size, back: u32, links: u32) {
-        let code = self.places.code;
-        let (_, links) = self.uop(links);
-        self.body.load32(code.last_call);
-        self.body.w().i32_const(1).i32_add().i32_const((CodePlaces::CALLS - 1) as i32).i32_and();
-        let number = self.body.keep(false);
-        self.body.store32(code.last_call, number);
-        self.body.w().local_get(number).i32_const(CodePlaces::CALL_BYTES as i32).i32_mul();
-        let call = self.body.keep(false);
-        self.body.w().local_get(call).local_get(back);
-        if !size.is_wide() {
-            self.body.w().i64_extend_i32_u();
-        }
-        self.body.w().i64_store(at(code.calls.wrapping_add(CodePlaces::CALL_BACK)));
-        let place = at(code.calls.wrapping_add(CodePlaces::CALL_LINKS));
-        self.body.w().local_get(call).i32_const(links as i32).i32_store(place);
+        self.body.w().return_call(DISPATCH);
     }
 
     /// The ways of the branch whose links are the micro-operation after `number`: the taken and the other one.
     #[allow(unsafe_code)]
     pub(super) fn ways(&self, links: u32) -> [Way; 2] {
-        let (uop, place) = self.uop(links);
+        let (uop, _) = self.uop(links);
         // SAFETY: links follow each branch; both are plain numbers of one size.
         let links: Links = unsafe { std::mem::transmute(uop) };
         [
             Way {
                 distance: links.target,
-                link: place.wrapping_add(CodePlaces::TAKEN),
                 block: links.taken.offset(),
             },
             Way {
                 distance: links.offset.into(),
-                link: place.wrapping_add(CodePlaces::OTHER),
                 block: links.other.offset(),
             },
         ]
@@ -709,7 +675,7 @@ impl Page<'_> {
         if !is_near && let Some(block) = self.linked(way) {
             self.go_if_still(address, block);
         }
-        self.go_to(address, way.link);
+        self.go_to(address);
     }
 
     /// The block that a branch within the page leads to without a look at it.

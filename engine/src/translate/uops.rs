@@ -1440,7 +1440,6 @@ impl Page<'_> {
                 self.put(size, uop.a);
                 let back = self.return_address(size, links);
                 self.store_to(size, to, 0, back);
-                self.note_call(size, back, links);
                 self.set_top(size, top);
                 self.jump(links);
             }
@@ -1462,7 +1461,8 @@ impl Page<'_> {
                 self.load_from(double, at);
                 self.put(double, uop.a);
                 self.raise_top(double, 4);
-                self.go_back_to(double, target.first().copied().unwrap_or(0));
+                self.store_flags();
+                self.go_to(target.first().copied().unwrap_or(0));
             }
             _ => return false,
         }
@@ -1488,7 +1488,6 @@ impl Page<'_> {
         let back = self.return_address(size, links);
         values.push(back);
         self.push_all(size, &values, place);
-        self.note_call(size, back, links);
         self.jump(links);
     }
 
@@ -1508,11 +1507,9 @@ impl Page<'_> {
         if matches!(uop.op, Op::CallR32 | Op::CallR64 | Op::CallM32 | Op::CallM64) {
             let back = self.return_address(size, links);
             self.push_all(size, &[back], place);
-            self.note_call(size, back, links);
         }
         self.store_flags();
-        let [taken, _] = self.ways(links);
-        self.go_to(target, taken.link());
+        self.go_to(target);
     }
 
     /// Leaves `uop` to the interpreter if an address is none.
@@ -1536,10 +1533,7 @@ impl Page<'_> {
         let bytes = size.bytes().wrapping_mul(count) as i32;
         self.raise_top(size, bytes.wrapping_add(more));
         self.put_all(size, registers, &values);
-        self.go_back_to(size, target);
-    }
-
-    fn go_back_to(&mut self, size: Size, target: u32) {
-        self.go_back(target);
+        self.store_flags();
+        self.go_to(target);
     }
 }

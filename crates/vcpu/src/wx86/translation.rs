@@ -29,13 +29,12 @@ const ENTER_NUMBER: u32 = 2;
 const NARROW: ValType = ValType::I32;
 const WIDE: ValType = ValType::I64;
 /// Types of functions: that of pages of code and of `enter` is the first.
-const TYPES: [(&[ValType], &[ValType]); 8] = [
+const TYPES: [(&[ValType], &[ValType]); 7] = [
     (&[NARROW], &[NARROW]),
     (&[NARROW, NARROW], &[NARROW]),
     (&[], &[NARROW]),
     (&[NARROW], &[]),
     (&[WIDE, WIDE], &[WIDE]),
-    (&[WIDE, NARROW], &[NARROW]),
     (&[WIDE], &[NARROW]),
     (&[NARROW, NARROW, NARROW], &[NARROW]),
 ];
@@ -49,9 +48,9 @@ const IMPORTS: [(&str, u32); 6] = [
     ("engine_unsigned_high", 4),
     ("engine_signed_high", 4),
 ];
-/// Types of the functions that each part begins with: going to an address, returning to one, `enter`, a general
+/// Types of the functions that each part begins with: going to an address (known before, or not), `enter`, a general
 /// instruction and what follows.
-const OWN_TYPES: [u32; OWN_FUNCTIONS as usize] = [5, 6, CODE_TYPE, 7];
+const OWN_TYPES: [u32; OWN_FUNCTIONS as usize] = [5, 5, CODE_TYPE, 6];
 
 /// Translated code at one moment. Clones share everything.
 #[derive(Clone, Default)]
