@@ -53,7 +53,8 @@ pub extern "C" fn engine_run(instructions: u64) -> u32 {
     cpu().map_or(crate::Stop::Shutdown, |cpu| cpu.run(instructions)) as u32
 }
 
-/// Throws decoded code away: what is executed from now on is decoded anew, and lies together in the order of its execution.
+/// Throws decoded code away: what is executed from now on is decoded anew, lies together in the order of its execution, and is
+/// counted.
 #[unsafe(no_mangle)]
 pub extern "C" fn engine_renew_code() {
     if let Some(cpu) = cpu() {
@@ -84,11 +85,11 @@ pub extern "C" fn engine_set_translations(index: u32) {
     }
 }
 
-/// Translates all code that is decoded; the host gets the functions.
+/// Translates the blocks that were executed at least `least` times since `engine_renew_code`; the host gets the functions.
 #[unsafe(no_mangle)]
-pub extern "C" fn engine_translate() {
+pub extern "C" fn engine_translate(least: u32) {
     if let Some(cpu) = cpu() {
-        cpu.translate_code(crate::host::translated);
+        cpu.translate_code(least, crate::host::translated);
     }
 }
 

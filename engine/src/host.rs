@@ -35,14 +35,15 @@ mod imports {
             pub safe fn mmio_write(address: u64, bytes: u32, value: u64);
             pub safe fn acknowledge_interrupt() -> u32;
             pub safe fn log(at: u32, length: u32);
-            pub safe fn translated(part: u32, at: u32, length: u32);
+            pub safe fn translated(part: u32, at: u32, length: u32, unlikely: u32, count: u32);
         }
     }
     pub(crate) use raw::{acknowledge_interrupt, mmio_read, mmio_write, now, port_read, port_write, random};
 
-    /// The body of the next function of a part of translated code.
-    pub(crate) fn translated(part: u32, body: &[u8]) {
-        raw::translated(part, body.as_ptr() as u32, body.len() as u32);
+    /// The body of the next function of a part of translated code, and where in it are branches that are hardly ever taken.
+    pub(crate) fn translated(part: u32, body: &[u8], unlikely: &[u32]) {
+        let (places, count) = (unlikely.as_ptr() as u32, unlikely.len() as u32);
+        raw::translated(part, body.as_ptr() as u32, body.len() as u32, places, count);
     }
 
     /// A line for the host's log.

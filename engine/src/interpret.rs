@@ -13,7 +13,7 @@
     reason = "the same arms are written for operands of 32 and 64 bits"
 )]
 
-use crate::code::{Block, General, Link, Links, Offset, Op, Uop};
+use crate::code::{Block, General, Link, Links, Offset, Op, Translated, Uop};
 use crate::memory::{Access, PAGE, PAGE_MASK, Tlb, is_canonical};
 use crate::run::Left;
 use crate::simd::V;
@@ -192,7 +192,7 @@ impl Cpu {
             self.current = block;
             self.regs[PAGE_REGISTER] = target.wrapping_sub((*block).physical & PAGE_MASK);
             self.budget -= i64::from((*block).instructions);
-            Block::begin(block)
+            Block::begin(block, self.translated)
         }
     }
 
@@ -621,7 +621,7 @@ impl Cpu {
                                     let block: *const Block = cpu.code.at(link.offset());
                                     cpu.current = block;
                                     cpu.budget -= i64::from((*block).instructions);
-                                    u = Block::begin(block);
+                                    u = Block::begin(block, cpu.translated);
                                     continue 'run;
                                 }
                                 let to: u64 = $to & cpu.address_mask;
@@ -2127,6 +2127,10 @@ impl Cpu {
         // SAFETY: there is a current block. The host has put a function of this type where `translations` says.
         let next = unsafe {
             let translated = (*self.current).translated;
+            if translated == Translated::COUNTED {
+                self.code.count(&*self.current);
+                return Ok(Block::first(self.current));
+            }
             if !self.may_be_translated(translated.part()) {
                 return Ok(Block::first(self.current));
             }
@@ -2145,11 +2149,14 @@ impl Cpu {
         (self.cpl == 3) == (part == translate::PROGRAMS) && !self.memory.is_checked()
     }
 
-    /// There are none natively.
+    /// There are none natively, but blocks are counted.
     #[cfg(not(target_arch = "wasm32"))]
-    #[allow(clippy::unused_self, reason = "the other one uses it")]
     unsafe fn call_translation(&mut self) -> Result<*const Uop, Exit> {
-        Err(Exit::CHECK)
+        // SAFETY: there is a current block.
+        unsafe {
+            self.code.count(&*self.current);
+            Ok(Block::first(self.current))
+        }
     }
 
     /// For translated code: executes the general instruction of `uop` in `block`, whose registers, flags and budget are stored.

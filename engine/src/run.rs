@@ -4,6 +4,7 @@
 
 use crate::state::{FS_BASE, GS_BASE};
 use crate::system::{AfterStep, Origin};
+use crate::code::Translated;
 use crate::{Cpu, Fault, Seg, flag, host};
 
 /// Why `Cpu::run` came back.
@@ -32,6 +33,9 @@ pub struct Shared {
     pub stop: u32,
     /// Instructions retired since power-on, up to date in every import and after each run.
     pub instructions: u64,
+    /// Written to 1 by the host when the CPU has slept for so long that the host's processor has other things in its
+    /// caches; cleared by the CPU.
+    pub was_idle: u32,
 }
 
 impl Shared {
@@ -40,6 +44,14 @@ impl Shared {
     pub(crate) fn has_interrupt(&self) -> bool {
         // SAFETY: a field of this value; volatile, as the compiler does not see the host write to it.
         unsafe { (&raw const self.interrupt_line).read_volatile() != 0 }
+    }
+
+    /// Whether the CPU has slept, since this was asked last.
+    pub(crate) fn take_was_idle(&mut self) -> bool {
+        // SAFETY: as above.
+        let was_idle = unsafe { (&raw const self.was_idle).read_volatile() != 0 };
+        self.was_idle = 0;
+        was_idle
     }
 
     /// Whether the host has asked to end the run, since this was asked last.
@@ -61,6 +73,10 @@ pub(crate) enum Left {
     /// An instruction failed; `Cpu::rip` is its address.
     Failed(Fault),
 }
+
+/// Instructions that are interpreted after the CPU has slept: so many as a short command has. Machine code takes several times
+/// the room of micro-operations, and the first time it comes from memory, a line of the cache after the other.
+const COLD: u64 = 1_000_000;
 
 /// What a `Fault::Repeat` costs of the budget, so that strings of any length end some time.
 const REPEAT_COST: i64 = 64;
@@ -91,6 +107,10 @@ impl Cpu {
     /// Runs for about this many instructions.
     pub fn run(&mut self, instructions: u64) -> Stop {
         let now = self.instructions();
+        if self.shared.take_was_idle() {
+            self.warm_from = now.wrapping_add(COLD);
+        }
+        self.translated = if now < self.warm_from { Translated::LATER } else { Translated::SOME };
         self.budget = instructions.min(1 << 40) as i64;
         self.withheld = 0;
         self.limit = now.wrapping_add(self.budget as u64);

@@ -1,7 +1,7 @@
 //! The architectural state of the CPU, and how it starts.
 
 use crate::Fault;
-use crate::code::{Block, CodeCache, Link, Uop};
+use crate::code::{Block, CodeCache, Link, Translated, Uop};
 use crate::flags::{LazyFlags, flag};
 use crate::memory::Memory;
 use crate::run::Shared;
@@ -172,6 +172,10 @@ pub struct Cpu {
     pub(crate) fault: Fault,
     /// Where the next block is to be linked, or null.
     pub(crate) link: *mut Link,
+    /// Blocks whose translation is at least this are executed by it; the others are interpreted.
+    pub(crate) translated: Translated,
+    /// How many instructions will have been executed when translated code is used again.
+    pub(crate) warm_from: u64,
     /// Index in the module's table of what calls translations, by their part.
     pub(crate) translations: u32,
     /// Linear address of the last page fault, until it is delivered.
@@ -230,6 +234,8 @@ impl Cpu {
             uop: std::ptr::null(),
             fault: Fault::Repeat,
             link: std::ptr::null_mut(),
+            translated: Translated::SOME,
+            warm_from: 0,
             translations: 0,
             fault_address: 0,
             ldtr: Segment::default(),

@@ -149,7 +149,7 @@ fn warm_snapshot(config: &SandboxConfig, report: &mut Report) -> Result<MachineS
         report.steps(number + 1, all);
     }
     wait_for_rest(&sandbox)?;
-    sandbox.translate_code();
+    sandbox.translate_code(warm_up::OFTEN);
     sandbox.snapshot().map_err(|failure| anyhow!(failure.error))
 }
 

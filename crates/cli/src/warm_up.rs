@@ -27,8 +27,12 @@ const fn shells(engine: EngineKind) -> usize {
 /// Enough for all waiting shells to have their turn.
 const SHELLS: usize = 30;
 
+/// Code that was executed this often, since it was forgotten, is translated: all loops, and what every command needs. Machine
+/// code takes several times the room of decoded code, and for what is executed once in a while it is not worth that.
+pub const OFTEN: u32 = 60;
+
 /// Commands that together use what most sandboxes use.
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 15] = [
     "true",
     "echo hi",
     "for i in $(seq 200); do x=$((x + i)); done; echo $x; [ -d /tmp ] && pwd; (cd /; type ls)",
@@ -39,6 +43,8 @@ const COMMANDS: [&str; 13] = [
     "python3 -c 'import json,re,os,sys,subprocess,collections; print(len(json.dumps(sorted({str(i): i for i in range(2000)}))), re.sub(\"a+\", \"b\", \"caaat\"))'",
     "seq 20000 | sort | uniq -c | sort -rn | tail -1; seq 3000 | gzip | gunzip | sha256sum",
     "mkdir -p /tmp/w && cd /tmp/w && tar cf t.tar /etc/hosts /etc/passwd 2>/dev/null; tar tf t.tar | wc -l; find /etc -name 'p*' | wc -l; rm -rf /tmp/w",
+    "sh -c 'i=0; while [ $i -lt 300 ]; do i=$((i + 1)); case $i in 7) echo $i;; esac; done' | wc -l; head -c 100000 /dev/zero | sha256sum",
+    "sqlite3 :memory: 'create table t(a integer, b text); with recursive c(x) as (select 1 union all select x + 1 from c where x < 300) insert into t select x, hex(x) from c; select count(*), sum(a), max(b) from t where a % 3 = 1 group by a % 7;'",
     "for i in 1 2 3 4 5 6 7 8; do /bin/true; uname -a > /dev/null; date > /dev/null; done; ps ax | wc -l; df / | tail -1; env | wc -l",
     "git --version; jq -n '[range(100)] | add'; echo 'select 1+1;' | sqlite3",
     "python3 - <<'EOF'\ndef fib(n):\n    return n if n < 2 else fib(n - 1) + fib(n - 2)\nprint(fib(16))\nEOF",

@@ -122,13 +122,13 @@ impl Machine {
         Ok(self.vcpu.renew_code()?)
     }
 
-    /// Translates the code that is decoded, for machines that continue from a snapshot of this one: see
+    /// Translates the code that was executed at least `least` times, for machines that continue from a snapshot of this one: see
     /// [`CpuEngine::translate_code`].
     ///
     /// # Errors
     /// [`MachineError::Vcpu`].
-    pub fn translate_code(&mut self) -> Result<(), MachineError> {
-        Ok(self.vcpu.translate_code()?)
+    pub fn translate_code(&mut self, least: u32) -> Result<(), MachineError> {
+        Ok(self.vcpu.translate_code(least)?)
     }
 
     /// The machine at this moment, with an `attachment` for its user. The machine's clock stands while

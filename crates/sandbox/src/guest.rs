@@ -142,8 +142,8 @@ impl Guest {
     }
 
     /// See [`Sandbox::translate_code`](crate::Sandbox::translate_code).
-    pub(crate) fn translate_code(&mut self) -> Result<(), GuestError> {
-        Ok(self.machine.translate_code()?)
+    pub(crate) fn translate_code(&mut self, least: u32) -> Result<(), GuestError> {
+        Ok(self.machine.translate_code(least)?)
     }
 
     /// The guest at this moment, which must be one of rest, with `host_state` beside it.

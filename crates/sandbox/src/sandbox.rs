@@ -127,11 +127,12 @@ impl Sandbox {
         }
     }
 
-    /// Prepares for a snapshot that others will start from: the code that the guest's CPU knows is translated, so that it can be
-    /// compiled and kept with the snapshot. To be called right before [`Sandbox::snapshot`].
-    pub fn translate_code(&self) {
+    /// Prepares for a snapshot that others will start from: code that was executed at least `least` times since
+    /// [`Sandbox::renew_code`] is translated, so that it can be compiled and kept with the snapshot. To be called right before
+    /// [`Sandbox::snapshot`].
+    pub fn translate_code(&self, least: u32) {
         if let Some(jobs) = &self.jobs {
-            let _the_machine_has_ended = jobs.send(Job::TranslateCode);
+            let _the_machine_has_ended = jobs.send(Job::TranslateCode(least));
         }
     }
 

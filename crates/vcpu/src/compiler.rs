@@ -36,6 +36,8 @@ pub(crate) fn config(effort: Effort) -> Config {
     };
     // Backtraces into translated code tell nothing, and their tables cost memory and compile time.
     config.wasm_backtrace_max_frames(None).native_unwind_info(false).generate_address_map(false);
+    // Translated code says which of its branches are hardly ever taken: what is there lies apart then.
+    config.wasm_branch_hinting(true);
     config.max_wasm_stack(WASM_STACK_BYTES);
     // Its results differ from host to host.
     config.wasm_relaxed_simd(false);

@@ -130,13 +130,14 @@ pub trait CpuEngine<B: Bus>: Send {
         Ok(())
     }
 
-    /// Translates the code that is decoded, so that it can be compiled ([`EngineSnapshot::compile_code`]) and executed by
-    /// machines that continue from a snapshot of this one. This one only interprets, and more slowly than before. An engine
-    /// that translates while it runs does nothing.
+    /// Translates the code that was executed at least `least` times since [`CpuEngine::renew_code`], so that it can be compiled
+    /// ([`EngineSnapshot::compile_code`]) and executed by machines that continue from a snapshot of this one. This one
+    /// interprets it still, and more slowly than before. An engine that translates while it runs does nothing.
     ///
     /// # Errors
     /// [`VcpuError::Trapped`].
-    fn translate_code(&mut self) -> Result<(), VcpuError> {
+    fn translate_code(&mut self, least: u32) -> Result<(), VcpuError> {
+        let _ = least;
         Ok(())
     }
 

@@ -78,6 +78,12 @@ pub(crate) struct Translated(pub(crate) u32);
 impl Translated {
     /// Not translated.
     pub(crate) const NONE: Self = Self(0);
+    /// The least that is.
+    pub(crate) const SOME: Self = Self(1);
+    /// More than any: nothing is executed by its translation for a while.
+    pub(crate) const LATER: Self = Self(u32::MAX);
+    /// Not translated, and it is counted how often the block is executed.
+    pub(crate) const COUNTED: Self = Self::new(15, 0, 0);
     /// What 16 and 12 bits hold.
     pub(crate) const FUNCTIONS: u32 = 1 << 16;
     pub(crate) const ENTRIES: u32 = 1 << 12;
@@ -116,11 +122,11 @@ impl Block {
     /// The bits of `mode_mask` with which a block is not linked without a look at it.
     pub(crate) const UNLINKED: u8 = Mode::FS_FLAT | Mode::GS_FLAT;
 
-    /// The micro-operation with which the block begins: that which calls its translation, if there is one.
+    /// The micro-operation with which the block begins: that which calls its translation, if that is `least` or more.
     #[inline(always)]
-    pub(crate) fn begin(this: *const Self) -> *const Uop {
+    pub(crate) fn begin(this: *const Self, least: Translated) -> *const Uop {
         // SAFETY: the caller has a block.
-        if unsafe { (*this).translated } == Translated::NONE { Self::first(this) } else { Self::call() }
+        if unsafe { (*this).translated.0 } < least.0 { Self::first(this) } else { Self::call() }
     }
 
     /// What calls the translation of the current block.
@@ -191,6 +197,10 @@ pub(crate) struct CodeCache {
     addresses: *mut Offset,
     /// Written by translated code alone.
     jumps: *mut Jump,
+    /// How often blocks were executed that are [counted](Translated::COUNTED), by their numbers.
+    counts: *mut u32,
+    /// What new blocks begin with: whether they are counted.
+    untranslated: Translated,
     /// Counts what made addresses mean something else.
     generation: u32,
     /// Counts what made addresses in global pages mean something else.
@@ -222,6 +232,8 @@ impl CodeCache {
             buckets: host::allocate_zeroed(BUCKETS * size_of::<Offset>())?.cast(),
             addresses: host::allocate_zeroed(ADDRESSES * size_of::<Offset>())?.cast(),
             jumps: host::allocate_zeroed(JUMPS * size_of::<Jump>())?.cast(),
+            counts: host::allocate_zeroed(BLOCKS * size_of::<u32>())?.cast(),
+            untranslated: Translated::NONE,
             generation: 1,
             global_generation: 1,
             noted: [0; NOTED],
@@ -392,14 +404,41 @@ impl CodeCache {
         }
     }
 
-    /// Throws everything away, and gives what it lay in back as zeros.
+    /// Throws everything away, and gives what it lay in back as zeros. From now on, blocks are counted.
     pub(crate) fn renew(&mut self) {
+        self.untranslated = Translated::COUNTED;
         // SAFETY: the arena and the table are in use as far as this.
         unsafe {
             self.arena.write_bytes(0, self.used);
             self.seen.write_bytes(0, self.blocks as usize + 1);
+            self.counts.write_bytes(0, self.blocks as usize + 1);
         }
         self.clear();
+    }
+
+    /// Counts an execution of a block.
+    pub(crate) fn count(&mut self, block: &Block) {
+        // SAFETY: blocks are numbered by `insert`, and there are no more than BLOCKS.
+        let count = unsafe { &mut *self.counts.add(block.number as usize) };
+        *count = count.saturating_add(1);
+    }
+
+    /// How often a block was executed while that was counted.
+    pub(crate) fn count_of(&self, block: &Block) -> u32 {
+        // SAFETY: as above.
+        unsafe { *self.counts.add(block.number as usize) }
+    }
+
+    /// Ends the counting: all blocks count as not translated, and forget their numbers.
+    pub(crate) fn end_counting(&mut self, blocks: &[Offset]) {
+        self.untranslated = Translated::NONE;
+        // SAFETY: they are blocks.
+        unsafe {
+            for block in blocks {
+                (*self.at::<Block>(*block)).translated = Translated::NONE;
+            }
+            self.counts.write_bytes(0, self.blocks as usize + 1);
+        }
     }
 
     /// Throws everything away.
@@ -435,6 +474,7 @@ impl CodeCache {
         let bucket = self.bucket(physical);
         self.blocks += 1;
         block.number = self.blocks;
+        block.translated = self.untranslated;
         // SAFETY: just allocated and numbered; the bucket is one of the table's.
         unsafe {
             block.next = *bucket;

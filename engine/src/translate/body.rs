@@ -28,6 +28,8 @@ pub(super) struct Mark {
 /// The body of a function.
 pub(super) struct Body {
     bytes: Vec<u8>,
+    /// Where in the instructions there are branches that are hardly ever taken.
+    unlikely: Vec<u32>,
     parameters: u32,
     locals: Vec<ValType>,
     /// Labels that are open.
@@ -40,6 +42,7 @@ impl Body {
     pub(super) fn new(parameters: u32) -> Self {
         Self {
             bytes: Vec::new(),
+            unlikely: Vec::new(),
             parameters,
             locals: Vec::new(),
             depth: 0,
@@ -95,6 +98,7 @@ impl Body {
     /// Takes everything back since `mark`, but for the variables.
     pub(super) fn rewind(&mut self, mark: &Mark) {
         self.bytes.truncate(mark.bytes);
+        self.unlikely.retain(|place| (*place as usize) < mark.bytes);
         self.depth = mark.depth;
         for ((_, used), before) in self.temporaries.iter_mut().zip(mark.used) {
             *used = before;
@@ -122,6 +126,18 @@ impl Body {
     pub(super) fn when(&mut self) -> Label {
         self.w().if_(BlockType::Empty);
         self.open()
+    }
+
+    /// The same for what is hardly ever executed.
+    pub(super) fn when_unlikely(&mut self) -> Label {
+        self.unlikely.push(self.bytes.len() as u32);
+        self.when()
+    }
+
+    /// A branch, if the number on the stack is not zero, that is hardly ever taken.
+    pub(super) fn br_if_unlikely(&mut self, label: Label) {
+        self.unlikely.push(self.bytes.len() as u32);
+        self.br_if(label);
     }
 
     /// Closes the label opened last.
@@ -165,12 +181,15 @@ impl Body {
         self.w().i32_const(0).local_get(local).i64_store(at(place));
     }
 
-    /// The function's body in the binary format: locals and instructions.
-    pub(super) fn finish(mut self) -> Vec<u8> {
+    /// The function's body in the binary format: locals and instructions. Where in it there are branches that are hardly
+    /// ever taken.
+    pub(super) fn finish(mut self) -> (Vec<u8>, Vec<u32>) {
         self.w().end();
         let mut function = Function::new_with_locals_types(self.locals);
+        let before = function.byte_len() as u32;
         function.raw(self.bytes);
-        function.into_raw_body()
+        let unlikely = self.unlikely.iter().map(|place| place.wrapping_add(before)).collect();
+        (function.into_raw_body(), unlikely)
     }
 }
 

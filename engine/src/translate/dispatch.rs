@@ -10,7 +10,7 @@ use crate::interpret::Exit;
 use crate::memory::PAGE_MASK;
 
 /// `(address)`: goes there if it has been done before, else by [`find`].
-pub(super) fn dispatch(places: Places) -> Vec<u8> {
+pub(super) fn dispatch(places: Places) -> (Vec<u8>, Vec<u32>) {
     let code = places.code;
     let mut body = Body::new(1);
     let address = 0;
@@ -18,13 +18,13 @@ pub(super) fn dispatch(places: Places) -> Vec<u8> {
     let unknown = body.block();
     push_jump(&mut body, places, address);
     body.w().local_tee(jump).i64_load(at(CodePlaces::JUMP_RIP)).local_get(address).i64_ne();
-    body.br_if(unknown);
+    body.br_if_unlikely(unknown);
     body.w().local_get(jump).i32_load(at(CodePlaces::JUMP_KEY)).local_tee(key);
     body.load32(code.key);
     body.w().i32_ne().local_get(key);
     body.load32(code.global_key);
     body.w().i32_ne().i32_and();
-    body.br_if(unknown);
+    body.br_if_unlikely(unknown);
     body.w().i32_const(0).local_get(address).i64_const(!(PAGE_MASK as i64)).i64_and();
     body.w().i64_store(at(places.page()));
     body.w().local_get(jump).i32_load(at(CodePlaces::JUMP_TRANSLATED)).local_set(key);
@@ -49,7 +49,7 @@ fn enter_code(body: &mut Body, translated: u32) {
 }
 
 /// `(address)`: what the interpreter does at the end of a block, see `Cpu::execute`. `call` is where [`Block::call`] is.
-pub(super) fn find(places: Places, part: u32, call: u32) -> Vec<u8> {
+pub(super) fn find(places: Places, part: u32, call: u32) -> (Vec<u8>, Vec<u32>) {
     let code = places.code;
     let mut body = Body::new(1);
     let address = 0;
@@ -103,7 +103,7 @@ pub(super) fn find(places: Places, part: u32, call: u32) -> Vec<u8> {
 }
 
 /// `(uop, block, next)`: a general instruction, and what follows.
-pub(super) fn then(places: Places) -> Vec<u8> {
+pub(super) fn then(places: Places) -> (Vec<u8>, Vec<u32>) {
     let mut body = Body::new(3);
     let exit = body.local(ValType::I32);
     let next = 2;
@@ -126,7 +126,7 @@ pub(super) fn then(places: Places) -> Vec<u8> {
 }
 
 /// `(translated)`: the engine's way in.
-pub(super) fn enter() -> Vec<u8> {
+pub(super) fn enter() -> (Vec<u8>, Vec<u32>) {
     let mut body = Body::new(1);
     enter_code(&mut body, 0);
     body.finish()

@@ -4,7 +4,7 @@ use crate::state::{PLACES, ZERO};
 
 /// Accesses that lie within so many bytes are looked at together. If these are not in one page, the interpreter
 /// has to do it: so they are few.
-const SPAN: i64 = 32;
+const SPAN: i64 = 64;
 
 /// An unknown number, the same wherever it has the same identity, plus a known one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -42,33 +42,36 @@ struct Code {
 }
 
 impl Cpu {
-    /// Translates all code that is decoded now. `function` gets the bodies of one part's functions, in their order, before
-    /// those of the next: see `helpers`.
-    pub fn translate_code(&mut self, mut function: impl FnMut(u32, &[u8])) {
-        let parts = [KERNEL, PROGRAMS].map(|part| (part, self.code_of(part)));
+    /// Translates the blocks that were executed at least `least` times since [`Cpu::renew_code`]. `function` gets the bodies of one part's functions, in their order, before
+    /// those of the next (see `helpers`), and where in them are branches that are hardly ever taken.
+    pub fn translate_code(&mut self, least: u32, mut function: impl FnMut(u32, &[u8], &[u32])) {
+        let all = self.code.all();
+        let chosen: Vec<Offset> = all.iter().copied().filter(|block| self.executions(*block) >= least).collect();
+        self.code.end_counting(&all);
+        let parts = [KERNEL, PROGRAMS].map(|part| (part, self.code_of(part, &chosen)));
         for (part, pages) in &parts {
             self.number(*part, pages);
         }
         let places = Places::new(self);
-        let mut all = [0; 4];
         for (part, pages) in parts {
-            function(part, &dispatch::dispatch(places));
-            function(part, &dispatch::find(places, part, Block::call() as usize as u32));
-            function(part, &dispatch::enter());
-            function(part, &dispatch::then(places));
+            let mut function = |(body, unlikely): (Vec<u8>, Vec<u32>)| function(part, &body, &unlikely);
+            function(dispatch::dispatch(places));
+            function(dispatch::find(places, part, Block::call() as usize as u32));
+            function(dispatch::enter());
+            function(dispatch::then(places));
             for Code { blocks, functions } in &pages {
                 for pieces in functions {
-                    let body = page::page(self, places, part, blocks, pieces);
-                    #[allow(unsafe_code)]
-                    let instructions = pieces.iter().filter(|piece| piece.first == 0).map(|piece| unsafe { &*self.code.at::<Block>(piece.block) }).map(|block| usize::from(block.instructions)).sum::<usize>();
-                    for (sum, more) in all.iter_mut().zip([1, pieces.len(), instructions, body.len()]) { *sum += more; }
-                    function(part, &body);
+                    function(page::page(self, places, part, blocks, pieces));
                 }
             }
-            #[cfg(target_arch = "wasm32")]
-            crate::host::log(&format!("STAT part {part}: functions, pieces, instructions, bytes {all:?}"));
-            all = [0; 4];
         }
+    }
+
+    /// How often a block was executed.
+    #[allow(unsafe_code)]
+    fn executions(&self, block: Offset) -> u32 {
+        // SAFETY: it is a block.
+        self.code.count_of(unsafe { &*self.code.at::<Block>(block) })
     }
 
     /// Tells blocks where their translation will be.
@@ -88,12 +91,12 @@ impl Cpu {
 
     /// The code of a part, page by page, in the order in which pages were first executed.
     #[allow(unsafe_code)]
-    fn code_of(&self, part: u32) -> Vec<Code> {
+    fn code_of(&self, part: u32, chosen: &[Offset]) -> Vec<Code> {
         // SAFETY: they are blocks.
         let at = |block: Offset| unsafe { &*self.code.at::<Block>(block) };
         let mut pages: Vec<Code> = Vec::new();
         let mut known = std::collections::BTreeMap::new();
-        for offset in self.code.all() {
+        for &offset in chosen {
             let block = at(offset);
             let is_user = block.mode.0 & Mode::USER != 0;
             if is_user != (part == PROGRAMS) || !is_worth_it(block) {

@@ -123,7 +123,7 @@ pub(super) struct Piece {
 }
 
 /// The body of the function for `pieces`, of one mode, from `blocks`, which are all in a page, both sorted by their address.
-pub(super) fn page(cpu: &Cpu, places: Places, part: u32, blocks: &[Offset], pieces: &[Piece]) -> Vec<u8> {
+pub(super) fn page(cpu: &Cpu, places: Places, part: u32, blocks: &[Offset], pieces: &[Piece]) -> (Vec<u8>, Vec<u32>) {
     let mut body = Body::new(1);
     let budget = body.local(ValType::I64);
     let [exit, current] = [(); 2].map(|()| body.local(ValType::I32));
@@ -239,7 +239,7 @@ impl Page<'_> {
         let (block, budget) = (self.current(), self.budget);
         self.body.load64(self.places.budget());
         self.body.w().local_tee(budget).i64_const(0).i64_le_s();
-        self.body.when();
+        self.body.when_unlikely();
         let exit = self.exit;
         self.body.w().i32_const((block.physical & PAGE_MASK) as i32).local_set(exit);
         if let Some(label) = self.stop {
@@ -534,7 +534,7 @@ impl Page<'_> {
             self.body.w().i64_extend_i32_u();
         }
         self.body.w().i64_ne();
-        self.body.br_if(miss);
+        self.body.br_if_unlikely(miss);
         self.body.w().local_get(entry).i32_load(at(Entry::ADDEND));
         self.body.keep(false)
     }
@@ -573,7 +573,7 @@ impl Page<'_> {
         self.body.load64(self.places.cr4());
         self.body.w().i64_const(-1).i64_xor().i64_const(crate::simd::CR4_ON as i64).i64_and().i64_or();
         self.body.w().i64_eqz().i32_eqz();
-        self.body.br_if(miss);
+        self.body.br_if_unlikely(miss);
     }
 
     /// Writes the flags to where the interpreter has them.
@@ -721,7 +721,12 @@ impl Page<'_> {
             self.body.br_if(label);
             return;
         }
-        self.body.when();
+        if way.block == 0 {
+            // It has not been gone yet.
+            self.body.when_unlikely();
+        } else {
+            self.body.when();
+        }
         self.go(way);
         self.body.end();
     }
@@ -750,11 +755,11 @@ impl Page<'_> {
             self.body.load32(seen.wrapping_add(CodePlaces::SEEN_RIP));
         }
         sized!(self.body, self.long, i64_ne, i32_ne);
-        self.body.br_if(other);
+        self.body.br_if_unlikely(other);
         self.body.load32(seen.wrapping_add(CodePlaces::SEEN_KEY));
         self.body.load32(key);
         self.body.w().i32_ne();
-        self.body.br_if(other);
+        self.body.br_if_unlikely(other);
         self.body.w().i32_const(0).local_get(address);
         self.add_constant(((there.physical & PAGE_MASK) as i32).wrapping_neg());
         if !self.long {

@@ -1047,7 +1047,7 @@ impl Page<'_> {
     fn need_kernel(&mut self, uop: u32) {
         let miss = self.miss(uop);
         self.body.w().i32_const(0).i32_load8_u(at(self.places.cpl()));
-        self.body.br_if(miss);
+        self.body.br_if_unlikely(miss);
     }
 
     fn interrupts_on(&mut self, uop: u32) {
@@ -1325,7 +1325,7 @@ impl Page<'_> {
                 self.body.w().i32_wrap_i64();
             }
             self.body.w().i32_const(15).i32_and();
-            self.body.br_if(miss);
+            self.body.br_if_unlikely(miss);
         }
         self.translated(address, 16, write, place)
     }
@@ -1519,7 +1519,7 @@ impl Page<'_> {
         }
         let miss = self.miss(uop);
         self.body.w().local_get(address).local_get(address).i64_const(16).i64_shl().i64_const(16).i64_shr_s().i64_ne();
-        self.body.br_if(miss);
+        self.body.br_if_unlikely(miss);
     }
 
     /// Pops registers and the target.

@@ -31,8 +31,8 @@ pub(crate) enum Job {
     Snapshot(Sender<Result<MachineSnapshot, Failure>>),
     /// Has the code of what comes next lie together in memory.
     RenewCode,
-    /// Translate the code that is decoded.
-    TranslateCode,
+    /// Translates the code that was executed so often.
+    TranslateCode(u32),
     /// Stops the requests with this id.
     Cancel(RequestId),
     /// Stops everything; the worker ends.

@@ -37,7 +37,7 @@ pub(super) fn needs_guest(job: &Job) -> bool {
         Job::Request { request, .. } => {
             !matches!(**request, Err(_) | Ok(Request::Reset(_) | Request::Hello(_)))
         }
-        Job::Snapshot(_) | Job::RenewCode | Job::TranslateCode => true,
+        Job::Snapshot(_) | Job::RenewCode | Job::TranslateCode(_) => true,
         Job::Cancel(_) | Job::Stop => false,
     }
 }
@@ -53,7 +53,7 @@ impl Worker {
                 let _nobody_waits_any_more = target.send(self.take_snapshot());
             }
             Job::RenewCode => self.with_code(Guest::renew_code),
-            Job::TranslateCode => self.with_code(Guest::translate_code),
+            Job::TranslateCode(least) => self.with_code(|guest| guest.translate_code(least)),
             Job::Cancel(target) => self.cancel(&target),
             Job::Stop => {}
         }

@@ -27,12 +27,15 @@ pub(super) fn define<B: Bus>(linker: &mut Linker<State<B>>) -> Result<()> {
     linker.func_wrap(
         "host",
         "translated",
-        |mut caller: Caller<'_, State<B>>, part: u32, at: u32, length: u32| -> Result<()> {
+        |mut caller: Caller<'_, State<B>>, part: u32, at: u32, length: u32, hints: u32, count: u32| -> Result<()> {
             let memory = caller.data().memory()?;
             let (bytes, state) = memory.data_and_store_mut(&mut caller);
-            let body = bytes.get(at as usize..).and_then(|bytes| bytes.get(..length as usize));
-            let body = body.ok_or_else(|| VcpuError::Module("a function outside of memory".into()))?;
-            Ok(state.functions.push(part, body)?)
+            let part_of = |at: u32, length: usize| bytes.get(at as usize..).and_then(|bytes| bytes.get(..length));
+            let outside = || VcpuError::Module("a function outside of memory".into());
+            let body = part_of(at, length as usize).ok_or_else(outside)?;
+            let hints = part_of(hints, count as usize * 4).ok_or_else(outside)?;
+            let (hints, _) = hints.as_chunks();
+            Ok(state.functions.push(part, body, hints.iter().map(|hint| u32::from_le_bytes(*hint)))?)
         },
     )?;
     linker.func_wrap(
@@ -46,7 +49,7 @@ pub(super) fn define<B: Bus>(linker: &mut Linker<State<B>>) -> Result<()> {
                 || "(a message outside of memory)".into(),
                 |bytes| String::from_utf8_lossy(bytes).into_owned(),
             );
-            { if message.starts_with("STAT") { eprintln!("{message}"); } tracing::debug!(target: "wx86", "{message}") };
+            tracing::debug!(target: "wx86", "{message}");
             caller.data_mut().last_message = Some(message);
             Ok(())
         },

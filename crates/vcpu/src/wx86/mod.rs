@@ -10,7 +10,7 @@ mod state;
 mod translation;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wasmtime::{Instance, Linker, Store, WasmParams, WasmResults};
 
@@ -28,6 +28,9 @@ pub(crate) use translation::Translation;
 /// Instructions of one slice: about half a millisecond.
 const SLICE: u64 = 100_000;
 
+/// After so much sleep, what the guest executes is no longer in the caches of the host's processor.
+const LONG_IDLE: Duration = Duration::from_millis(2);
+
 // What `engine_run` returns.
 const BUDGET_USED: u32 = 0;
 const WAITS: u32 = 1;
@@ -44,6 +47,8 @@ pub(crate) struct Wx86<B: Bus> {
     /// Code that is translated.
     translation: Translation,
     instructions: u64,
+    /// Since when the CPU sleeps.
+    idle_since: Option<Instant>,
 }
 
 impl<B: Bus> Wx86<B> {
@@ -109,7 +114,8 @@ impl<B: Bus> Wx86<B> {
         };
         // The engine counts parts from 1.
         let translations = translation.install(&mut store, &instance)? - 1;
-        Ok((Self { store, exports, base, translation, instructions: 0 }, translations))
+        let idle_since = Instant::now().checked_sub(LONG_IDLE);
+        Ok((Self { store, exports, base, translation, instructions: 0, idle_since }, translations))
     }
 
     /// Notes where RAM and the shared block are.
@@ -148,6 +154,16 @@ impl<B: Bus> Wx86<B> {
         Ok(sleep)
     }
 
+    /// Tells the engine if the CPU has slept for long.
+    fn note_idleness(&mut self) -> Result<(), VcpuError> {
+        if self.idle_since.take().is_some_and(|since| since.elapsed() >= LONG_IDLE) {
+            let memory = self.store.data().memory()?;
+            let (bytes, state) = memory.data_and_store_mut(&mut self.store);
+            state.shared.was_idle(bytes);
+        }
+        Ok(())
+    }
+
     /// Runs for about `budget` instructions; what `engine_run` returns.
     fn run_for(&mut self, budget: u64) -> Result<u32, VcpuError> {
         let run = self.exports.run.clone();
@@ -180,6 +196,7 @@ impl<B: Bus> CpuEngine<B> for Wx86<B> {
     }
 
     fn run(&mut self) -> Result<Slice, VcpuError> {
+        self.note_idleness()?;
         let end = self.instructions + SLICE;
         loop {
             // Zero: an interrupt is there already.
@@ -188,7 +205,10 @@ impl<B: Bus> CpuEngine<B> for Wx86<B> {
             match self.run_for(end.saturating_sub(self.instructions).min(timer).max(1))? {
                 BUDGET_USED if self.instructions >= end => return Ok(Slice::Ran),
                 BUDGET_USED => {}
-                WAITS => return Ok(Slice::Idle(self.advance()?)),
+                WAITS => {
+                    self.idle_since = Some(Instant::now());
+                    return Ok(Slice::Idle(self.advance()?));
+                }
                 HALTED => return Ok(Slice::Halted),
                 TRIPLE_FAULT => return Ok(Slice::TripleFault),
                 STOPPED if self.bus().stop_requested() || self.instructions >= end => return Ok(Slice::Ran),
@@ -204,9 +224,9 @@ impl<B: Bus> CpuEngine<B> for Wx86<B> {
         self.call(&renew, ())
     }
 
-    fn translate_code(&mut self) -> Result<(), VcpuError> {
+    fn translate_code(&mut self, least: u32) -> Result<(), VcpuError> {
         let translate = self.exports.translate.clone();
-        self.call(&translate, ())?;
+        self.call(&translate, least)?;
         self.translation = Translation::of(std::mem::take(&mut self.store.data_mut().functions));
         Ok(())
     }

@@ -6,8 +6,10 @@ const INTERRUPT_LINE: usize = 0;
 const STOP: usize = 4;
 /// Guest instructions retired, `u64`; written by the engine before it calls the host and when it returns.
 const INSTRUCTIONS: usize = 8;
+/// Set by the host when the CPU has slept for long, `u32`; the engine clears it.
+const WAS_IDLE: usize = 16;
 /// Length of the block in bytes.
-const LENGTH: usize = 16;
+const LENGTH: usize = 24;
 
 /// Where the block is in linear memory.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,6 +35,11 @@ impl Shared {
         self.set(memory, STOP, 1);
     }
 
+    /// Tells that the CPU has slept for long.
+    pub(super) fn was_idle(self, memory: &mut [u8]) {
+        self.set(memory, WAS_IDLE, 1);
+    }
+
     /// Guest instructions retired.
     pub(super) fn instructions(self, memory: &[u8]) -> u64 {
         let bytes = memory.get(self.0 + INSTRUCTIONS..).and_then(|bytes| bytes.first_chunk());
@@ -52,9 +59,9 @@ mod tests {
 
     #[test]
     fn a_block_outside_of_memory_does_nothing() {
-        let mut memory = [0; 32];
+        let mut memory = [0; 40];
         let shared = Shared::at(16);
-        assert!(shared.fits(32) && !Shared::at(0).fits(32) && !Shared::at(17).fits(32));
+        assert!(shared.fits(40) && !Shared::at(0).fits(40) && !Shared::at(17).fits(40));
         shared.set_interrupt_line(&mut memory, true);
         Shared::at(31).stop(&mut memory);
         assert_eq!((memory[16], memory[31]), (1, 0));

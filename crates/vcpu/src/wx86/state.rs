@@ -24,8 +24,8 @@ pub(super) struct Exports {
     pub(super) invalidate: TypedFunc<(u64, u64), ()>,
     /// Where in the table translated code is called.
     pub(super) set_translations: TypedFunc<u32, ()>,
-    /// Translates what is decoded.
-    pub(super) translate: TypedFunc<(), ()>,
+    /// Translates what was executed so often.
+    pub(super) translate: TypedFunc<u32, ()>,
 }
 
 /// Data of the store: the bus and what the imports need to reach the memory.

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use wasm_encoder::{
-    CodeSection, ConstExpr, ElementSection, Elements, EntityType, ExportKind, ExportSection, FunctionSection,
+    BranchHint, BranchHints, CodeSection, ConstExpr, ElementSection, Elements, EntityType, ExportKind, ExportSection, FunctionSection,
     ImportSection, MemoryType, RefType, TableSection, TableType, TypeSection, ValType,
 };
 use wasmtime::{AsContextMut, Extern, Func, Instance, Module, Ref, Store, Table};
@@ -61,15 +61,28 @@ pub(crate) struct Translation {
     modules: [Option<Module>; PARTS],
 }
 
-/// Bodies of functions, as the engine gives them.
+/// A function, as the engine gives it.
+struct Function {
+    body: Vec<u8>,
+    /// Where in it are branches that are hardly ever taken.
+    unlikely: Vec<u32>,
+}
+
+/// The functions of both parts.
 #[derive(Default)]
-pub(super) struct Functions([Vec<Vec<u8>>; PARTS]);
+pub(super) struct Functions([Vec<Function>; PARTS]);
 
 impl Functions {
     /// The next function of `part`, which is counted from 1.
-    pub(super) fn push(&mut self, part: u32, body: &[u8]) -> Result<(), VcpuError> {
+    pub(super) fn push(
+        &mut self,
+        part: u32,
+        body: &[u8],
+        unlikely: impl Iterator<Item = u32>,
+    ) -> Result<(), VcpuError> {
         let functions = (part as usize).checked_sub(1).and_then(|part| self.0.get_mut(part));
-        functions.ok_or_else(|| module_error(format!("it translates a part {part}")))?.push(body.to_vec());
+        let functions = functions.ok_or_else(|| module_error(format!("it translates a part {part}")))?;
+        functions.push(Function { body: body.to_vec(), unlikely: unlikely.collect() });
         Ok(())
     }
 }
@@ -150,7 +163,7 @@ fn enter(
 }
 
 /// The module of a part's functions.
-fn module(part: usize, bodies: &[Vec<u8>]) -> Vec<u8> {
+fn module(part: usize, bodies: &[Function]) -> Vec<u8> {
     let mut types = TypeSection::new();
     for (parameters, results) in TYPES {
         types.ty().function(parameters.iter().copied(), results.iter().copied());
@@ -163,12 +176,15 @@ fn module(part: usize, bodies: &[Vec<u8>]) -> Vec<u8> {
     for (name, of_type) in IMPORTS {
         imports.import("engine", name, EntityType::Function(of_type));
     }
+    let own = IMPORTS.len() as u32;
     let (mut functions, mut code) = (FunctionSection::new(), CodeSection::new());
-    for (number, body) in bodies.iter().enumerate() {
+    let mut hints = BranchHints::new();
+    for ((number, Function { body, unlikely }), index) in bodies.iter().enumerate().zip(own..) {
         functions.function(OWN_TYPES.get(number).copied().unwrap_or(CODE_TYPE));
         code.raw(body);
+        let not_taken = |place: &u32| BranchHint { branch_func_offset: *place, branch_hint_value: 0 };
+        hints.function_hints(index, unlikely.iter().map(not_taken));
     }
-    let own = IMPORTS.len() as u32;
     let pages: Vec<u32> = (own + OWN_FUNCTIONS..own + bodies.len() as u32).collect();
     let size = pages.len() as u64;
     let mut tables = TableSection::new();
@@ -180,6 +196,6 @@ fn module(part: usize, bodies: &[Vec<u8>]) -> Vec<u8> {
     exports.export(&format!("{ENTER}{part}"), ExportKind::Func, own + ENTER_NUMBER);
     let mut module = wasm_encoder::Module::new();
     module.section(&types).section(&imports).section(&functions).section(&tables).section(&exports);
-    module.section(&elements).section(&code);
+    module.section(&elements).section(&hints).section(&code);
     module.finish()
 }
