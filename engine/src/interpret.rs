@@ -13,7 +13,7 @@
     reason = "the same arms are written for operands of 32 and 64 bits"
 )]
 
-use crate::code::{Block, General, Link, Links, Offset, Op, Translated, Uop};
+use crate::code::{Block, General, Link, Links, Offset, Op, Uop};
 use crate::memory::{Access, PAGE, PAGE_MASK, Tlb, is_canonical};
 use crate::run::Left;
 use crate::simd::V;
@@ -2127,7 +2127,7 @@ impl Cpu {
         // SAFETY: there is a current block. The host has put a function of this type where `translations` says.
         let next = unsafe {
             let translated = (*self.current).translated;
-            if translated == Translated::COUNTED {
+            if translated == crate::code::Translated::COUNTED {
                 self.code.count(&*self.current);
                 return Ok(Block::first(self.current));
             }
@@ -2218,7 +2218,7 @@ impl Cpu {
         // SAFETY: `link` belongs to a block that is still there unless code was thrown away meanwhile.
         unsafe {
             let known = if link.is_null() { Link::NONE } else { *link };
-            let likely = if known == Link::NONE { self.code.noted(target) } else { known.offset() };
+            let likely = if known == Link::NONE { self.code.likely(target) } else { known.offset() };
             let block = self.find_and_note(target, likely).map_err(Left::Failed)?;
             let block = self.code.at::<Block>(block);
             if !link.is_null() && !arena_was_reused && !self.code.changed {

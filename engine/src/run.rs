@@ -180,7 +180,7 @@ impl Cpu {
         let start = self.rip;
         let noted = self.code.noted(start);
         let is_known = self.code.is_valid(self.code.at(noted), start);
-        let block = if is_known { noted } else { self.find_and_note(start, noted)? };
+        let block = if is_known { noted } else { self.find_and_note(start, self.code.likely(start))? };
         match self.run_blocks(block) {
             Left::Check => Ok(()),
             Left::Failed(fault) => Err(fault),

@@ -33,7 +33,7 @@ const BUCKETS: usize = 1 << 16;
 /// Entries of the table of blocks by instruction pointer.
 const ADDRESSES: usize = 1 << 12;
 /// Entries of the table of translated code by instruction pointer.
-const JUMPS: usize = 1 << 12;
+const JUMPS: usize = 1 << 14;
 /// Words of the filter of pages with noted addresses.
 const NOTED: usize = 128;
 /// Tells the keys of global pages from others.
@@ -91,6 +91,11 @@ impl Translated {
     /// In part `part`, which is not 0.
     pub(crate) const fn new(part: u32, function: u32, entry: u32) -> Self {
         Self(part << 28 | (function & 0xFFFF) << 12 | entry & 0xFFF)
+    }
+
+    /// Whether it is a translation.
+    pub(crate) fn is_code(self) -> bool {
+        self != Self::NONE && self != Self::COUNTED
     }
 
     pub(crate) const fn part(self) -> u32 {
@@ -162,6 +167,8 @@ struct Jump {
     /// As in [`Seen`].
     key: u32,
     translated: Translated,
+    /// The block that was found there last, whatever the key.
+    block: Link,
 }
 
 /// One element of the list of blocks that have bytes in a page.
@@ -195,7 +202,7 @@ pub(crate) struct CodeCache {
     buckets: *mut Offset,
     /// The block executed last at an instruction pointer with these low bits; 0 is none.
     addresses: *mut Offset,
-    /// Written by translated code alone.
+    /// Translated code at an instruction pointer.
     jumps: *mut Jump,
     /// How often blocks were executed that are [counted](Translated::COUNTED), by their numbers.
     counts: *mut u32,
@@ -270,6 +277,19 @@ impl CodeCache {
         unsafe { *self.address(rip) }
     }
 
+    /// What was at `rip` when it was found last, or 0.
+    pub(crate) fn likely(&self, rip: u64) -> Offset {
+        // SAFETY: `jump` points into the table.
+        let jump = unsafe { &*self.jump(rip) };
+        if jump.rip == rip && jump.block != Link::NONE { jump.block.offset() } else { self.noted(rip) }
+    }
+
+    fn jump(&self, rip: u64) -> *mut Jump {
+        let index = ((rip ^ (rip >> 12)) as usize) % JUMPS;
+        // SAFETY: the index is below JUMPS.
+        unsafe { self.jumps.add(index) }
+    }
+
     /// Whether `block`, from `at`, is what is at `rip`.
     #[inline(always)]
     pub(crate) fn is_valid(&self, block: *const Block, rip: u64) -> bool {
@@ -334,6 +354,11 @@ impl CodeCache {
         unsafe {
             *self.address(rip) = block;
             self.seen_of(self.at(block)).write(Seen { rip, key });
+            let translated = (*self.at::<Block>(block)).translated;
+            if translated.is_code() {
+                let block = Link::new(block, false);
+                self.jump(rip).write(Jump { rip, key, translated, block });
+            }
         }
     }
 

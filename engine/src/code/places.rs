@@ -2,7 +2,7 @@
 
 use std::mem::offset_of;
 
-use super::{ADDRESSES, Block, CodeCache, JUMPS, Jump, Seen};
+use super::{ADDRESSES, Block, CodeCache, JUMPS, Jump, NOTED, Seen};
 
 /// Addresses and distances, in bytes of linear memory. They stay what they are.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +18,8 @@ pub(crate) struct CodePlaces {
     pub(crate) global_key: u32,
     /// The table of translated code by instruction pointer.
     pub(crate) jumps: u32,
+    /// `CodeCache::noted`.
+    pub(crate) noted: u32,
 }
 
 impl CodePlaces {
@@ -26,6 +28,10 @@ impl CodePlaces {
     pub(crate) const SEEN_RIP: u32 = offset_of!(Seen, rip) as u32;
     pub(crate) const SEEN_KEY: u32 = offset_of!(Seen, key) as u32;
     /// Where in a block things are.
+    pub(crate) const PHYSICAL: u32 = offset_of!(Block, physical) as u32;
+    pub(crate) const SECOND_PAGE: u32 = offset_of!(Block, second_page) as u32;
+    pub(crate) const MODE: u32 = offset_of!(Block, mode) as u32;
+    pub(crate) const MODE_MASK: u32 = offset_of!(Block, mode_mask) as u32;
     pub(crate) const NUMBER: u32 = offset_of!(Block, number) as u32;
     pub(crate) const INSTRUCTIONS: u32 = offset_of!(Block, instructions) as u32;
     pub(crate) const TRANSLATED: u32 = offset_of!(Block, translated) as u32;
@@ -35,6 +41,9 @@ impl CodePlaces {
     pub(crate) const JUMP_RIP: u32 = offset_of!(Jump, rip) as u32;
     pub(crate) const JUMP_KEY: u32 = offset_of!(Jump, key) as u32;
     pub(crate) const JUMP_TRANSLATED: u32 = offset_of!(Jump, translated) as u32;
+    pub(crate) const JUMP_BLOCK: u32 = offset_of!(Jump, block) as u32;
+    /// Words of 64 bits of the filter of noted pages.
+    pub(crate) const NOTED: u32 = NOTED as u32;
     /// Entries of the table of addresses.
     pub(crate) const ADDRESSES: u32 = ADDRESSES as u32;
 }
@@ -50,6 +59,7 @@ impl CodeCache {
             key: of(offset_of!(CodeCache, key)),
             global_key: of(offset_of!(CodeCache, global_key)),
             jumps: self.jumps as usize as u32,
+            noted: of(offset_of!(CodeCache, noted)),
         }
     }
 }

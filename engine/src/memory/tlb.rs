@@ -31,6 +31,7 @@ impl Entry {
     /// Where in an entry things are, in bytes.
     pub(crate) const READ: u32 = std::mem::offset_of!(Self, read) as u32;
     pub(crate) const WRITE: u32 = std::mem::offset_of!(Self, write) as u32;
+    pub(crate) const EXECUTE: u32 = std::mem::offset_of!(Self, execute) as u32;
     pub(crate) const ADDEND: u32 = std::mem::offset_of!(Self, addend) as u32;
 }
 

@@ -4,10 +4,11 @@ use wasm_encoder::ValType;
 
 use super::body::{Body, at};
 use super::helpers::{CODE_TYPE, DISPATCH, FIND, Helper, LOOK, TABLE};
+use super::page::{ENTRY_MASK, ENTRY_SHIFT};
 use super::places::Places;
-use crate::code::{Block, CodePlaces};
+use crate::code::{Block, CodePlaces, Link};
 use crate::interpret::Exit;
-use crate::memory::PAGE_MASK;
+use crate::memory::{Entry, PAGE_MASK};
 
 /// `(address)`: goes there if it has been done before, else by [`find`].
 pub(super) fn dispatch(places: Places) -> (Vec<u8>, Vec<u32>) {
@@ -30,7 +31,7 @@ pub(super) fn dispatch(places: Places) -> (Vec<u8>, Vec<u32>) {
     body.w().local_get(jump).i32_load(at(CodePlaces::JUMP_TRANSLATED)).local_set(key);
     enter_code(&mut body, key);
     body.end();
-    body.w().local_get(address).return_call(FIND);
+    body.w().local_get(address).i32_const(0).return_call(FIND);
     body.finish()
 }
 
@@ -48,45 +49,87 @@ fn enter_code(body: &mut Body, translated: u32) {
     body.w().return_call_indirect(TABLE, CODE_TYPE);
 }
 
-/// `(address)`: what the interpreter does at the end of a block, see `Cpu::execute`. `call` is where [`Block::call`] is.
-pub(super) fn find(places: Places, part: u32, call: u32) -> (Vec<u8>, Vec<u32>) {
+/// `(address, likely)`: what the interpreter does at the end of a block, see `Cpu::execute`. `likely` is where the block
+/// lies that was there when this was translated, or 0. `call` is where [`Block::call`] is,
+/// `entries` are those of the part's TLB, `ram` is where RAM lies.
+pub(super) fn find(places: Places, part: u32, call: u32, entries: u32, ram: u32) -> (Vec<u8>, Vec<u32>) {
+    // The kernel's pages are global mostly, which the TLB does not tell here; so the interpreter looks at those.
+    let is_kernel = part == super::KERNEL;
     let code = places.code;
-    let mut body = Body::new(1);
-    let address = 0;
-    let [block, seen, key, translated, jump] = [(); 5].map(|()| body.local(ValType::I32));
-    body.load64(places.budget());
-    body.w().i64_const(0).i64_le_s();
-    body.when();
-    body.store64(places.rip(), address);
-    body.w().i32_const(Exit::CHECK.number() as i32).return_();
-    body.end();
+    let mut find = Find { body: Body::new(2), places, locals: [0; 6] };
+    find.locals = [(); 6].map(|()| find.body.local(ValType::I32));
+    let Find { locals: [jump, offset, block, key, translated, _], .. } = find;
+    let (address, likely) = (0, 1);
+    find.body.load64(places.budget());
+    find.body.w().i64_const(0).i64_le_s();
+    find.body.when_unlikely();
+    find.body.store64(places.rip(), address);
+    find.body.w().i32_const(Exit::CHECK.number() as i32).return_();
+    find.body.end();
 
-    body.w().local_get(address).local_get(address).i64_const(12).i64_shr_u().i64_xor().i32_wrap_i64();
-    body.w().i32_const((CodePlaces::ADDRESSES - 1) as i32).i32_and().i32_const(2).i32_shl();
-    body.w().i32_const(code.addresses as i32).i32_add().i32_load(at(0));
-    body.w().i32_const(code.arena as i32).i32_add().local_tee(block);
-    body.w().i32_load(at(CodePlaces::NUMBER)).i32_const(CodePlaces::SEEN_BYTES as i32).i32_mul();
-    body.w().i32_const(code.seen as i32).i32_add().local_tee(seen);
-    body.w().i64_load(at(CodePlaces::SEEN_RIP)).local_get(address).i64_eq();
-    body.w().local_get(seen).i32_load(at(CodePlaces::SEEN_KEY)).local_tee(key);
-    body.load32(code.key);
-    body.w().i32_eq().local_get(key);
-    body.load32(code.global_key);
-    body.w().i32_eq().i32_or().i32_and().i32_eqz();
-    body.when();
-    body.store64(places.rip(), address);
-    body.w().i32_const(0).i32_const(0).i32_store(at(places.link()));
-    body.w().i32_const(Exit::ENTER.number() as i32).return_();
-    body.end();
+    let found = find.body.block();
+    let unknown = find.body.block();
+    let other = find.body.block();
+    push_jump(&mut find.body, places, address);
+    find.body.w().local_set(jump).local_get(likely);
+    find.body.when();
+    find.body.w().local_get(jump).local_get(address).i64_store(at(CodePlaces::JUMP_RIP));
+    find.body.w().local_get(jump).i32_const(0).i32_store(at(CodePlaces::JUMP_KEY));
+    find.body.w().local_get(jump).local_get(likely).i32_const(code.arena as i32).i32_sub().local_tee(offset);
+    find.body.w().i32_store(at(CodePlaces::JUMP_BLOCK)).local_get(likely).local_set(block);
+    if is_kernel {
+        find.push_is_valid();
+        find.body.br_if(found);
+        find.body.br(unknown);
+    } else {
+        find.push_is_there(entries, ram);
+        find.body.w().i32_eqz();
+        find.body.br_if(unknown);
+        find.note();
+        find.body.br(found);
+    }
+    find.body.end();
+    find.body.w().local_get(jump).i64_load(at(CodePlaces::JUMP_RIP)).local_get(address).i64_ne();
+    find.body.br_if(other);
+    // It is known which block was there.
+    find.body.w().local_get(jump).i32_load(at(CodePlaces::JUMP_BLOCK)).i32_const(!Link::UNSURE as i32).i32_and();
+    find.body.w().local_set(offset);
+    find.push_is_valid();
+    find.body.br_if(found);
+    if is_kernel {
+        find.body.br(unknown);
+    } else {
+        find.push_is_there(entries, ram);
+        find.body.w().i32_eqz();
+        find.body.br_if(unknown);
+        find.note();
+        find.body.br(found);
+    }
+    find.body.end();
+    // Another one's place in the table: by what the interpreter has noted.
+    find.body.w().local_get(jump).local_get(address).i64_store(at(CodePlaces::JUMP_RIP));
+    find.body.w().local_get(jump).i32_const(0).i32_store(at(CodePlaces::JUMP_KEY));
+    find.body.w().local_get(address).local_get(address).i64_const(12).i64_shr_u().i64_xor().i32_wrap_i64();
+    find.body.w().i32_const((CodePlaces::ADDRESSES - 1) as i32).i32_and().i32_const(2).i32_shl();
+    find.body.w().i32_const(code.addresses as i32).i32_add().i32_load(at(0)).local_set(offset);
+    find.body.w().local_get(jump).local_get(offset).i32_store(at(CodePlaces::JUMP_BLOCK));
+    find.push_is_valid();
+    find.body.br_if(found);
+    find.body.end();
+    // The interpreter looks for it, and notes it in the table.
+    find.body.store64(places.rip(), address);
+    find.body.w().i32_const(0).local_get(jump).i32_const(CodePlaces::JUMP_BLOCK as i32).i32_add();
+    find.body.w().i32_store(at(places.link()));
+    find.body.w().i32_const(Exit::ENTER.number() as i32).return_();
+    find.body.end();
 
     // It begins. Code is flat, so that its address has the same place in its page as in RAM.
+    let mut body = find.body;
     body.w().i32_const(0).local_get(address).i64_const(!(PAGE_MASK as i64)).i64_and();
     body.w().i64_store(at(places.page()));
     body.w().local_get(block).i32_load(at(CodePlaces::TRANSLATED)).local_tee(translated);
     body.w().i32_const(28).i32_shr_u().i32_const(part as i32).i32_eq();
     body.when();
-    push_jump(&mut body, places, address);
-    body.w().local_tee(jump).local_get(address).i64_store(at(CodePlaces::JUMP_RIP));
     body.w().local_get(jump).local_get(key).i32_store(at(CodePlaces::JUMP_KEY));
     body.w().local_get(jump).local_get(translated).i32_store(at(CodePlaces::JUMP_TRANSLATED));
     enter_code(&mut body, translated);
@@ -100,6 +143,77 @@ pub(super) fn find(places: Places, part: u32, call: u32) -> (Vec<u8>, Vec<u32>) 
     body.w().local_get(block).i32_const(size_of::<Block>() as i32).i32_add();
     body.w().local_get(translated).select();
     body.finish()
+}
+
+/// [`find`] in the making.
+struct Find {
+    body: Body,
+    places: Places,
+    /// The entry of the table, the block's offset and place, its key, its translation, and one for a while.
+    locals: [u32; 6],
+}
+
+impl Find {
+    /// The parameter.
+    const ADDRESS: u32 = 0;
+
+    /// Keeps where the block at the offset is, and pushes where it was seen last.
+    fn push_seen(&mut self) {
+        let Self { body, places, locals: [_, offset, block, ..] } = self;
+        body.w().local_get(*offset).i32_const(places.code.arena as i32).i32_add().local_tee(*block);
+        body.w().i32_load(at(CodePlaces::NUMBER)).i32_const(CodePlaces::SEEN_BYTES as i32).i32_mul();
+        body.w().i32_const(places.code.seen as i32).i32_add();
+    }
+
+    /// Pushes whether the block is what is at the address, by what was seen: see `CodeCache::is_valid`.
+    fn push_is_valid(&mut self) {
+        self.push_seen();
+        let Self { body, places, locals: [_, _, _, key, _, seen] } = self;
+        body.w().local_tee(*seen).i64_load(at(CodePlaces::SEEN_RIP)).local_get(Self::ADDRESS).i64_eq();
+        body.w().local_get(*seen).i32_load(at(CodePlaces::SEEN_KEY)).local_tee(*key);
+        body.load32(places.code.key);
+        body.w().i32_eq().local_get(*key);
+        body.load32(places.code.global_key);
+        body.w().i32_eq().i32_or().i32_and();
+    }
+
+    /// Pushes whether the block is what is at the address, by the TLB: see `Cpu::find_block`.
+    fn push_is_there(&mut self, entries: u32, ram: u32) {
+        let Self { body, places, locals: [_, offset, block, _, _, entry] } = self;
+        let address = Self::ADDRESS;
+        body.w().local_get(address).i64_const(ENTRY_SHIFT.into()).i64_shr_u().i32_wrap_i64();
+        body.w().i32_const(ENTRY_MASK).i32_and().i32_const(entries as i32).i32_add().local_tee(*entry);
+        body.w().i64_load(at(Entry::EXECUTE));
+        body.w().local_get(address).i64_const(!(PAGE_MASK as i64)).i64_and().i64_eq();
+        // In RAM.
+        body.w().local_get(address).i32_wrap_i64().local_get(*entry).i32_load(at(Entry::ADDEND)).i32_add();
+        body.w().i32_const(ram as i32).i32_sub().i64_extend_i32_u();
+        body.w().local_get(*block).i64_load(at(CodePlaces::PHYSICAL)).i64_eq().i32_and();
+        body.w().local_get(*block).i64_load(at(CodePlaces::SECOND_PAGE)).i64_const(-1).i64_eq().i32_and();
+        body.w().local_get(*block).i32_load8_u(at(CodePlaces::MODE));
+        body.w().i32_const(0).i32_load8_u(at(places.mode())).i32_xor();
+        body.w().local_get(*block).i32_load8_u(at(CodePlaces::MODE_MASK)).i32_and().i32_eqz().i32_and();
+        body.w().local_get(*offset).i32_const(0).i32_ne().i32_and();
+    }
+
+    /// Notes that the block is at the address, as `CodeCache::note_address` does.
+    fn note(&mut self) {
+        self.push_seen();
+        let Self { body, places, locals: [_, _, _, key, word, seen] } = self;
+        let address = Self::ADDRESS;
+        body.w().local_tee(*seen).local_get(address).i64_store(at(CodePlaces::SEEN_RIP));
+        body.load32(places.code.key);
+        body.w().local_set(*key);
+        body.w().local_get(*seen).local_get(*key).i32_store(at(CodePlaces::SEEN_KEY));
+        for page in 0..2 {
+            body.w().local_get(address).i64_const(12).i64_shr_u().i64_const(page).i64_add();
+            body.w().i64_const(6).i64_shr_u().i32_wrap_i64().i32_const((CodePlaces::NOTED - 1) as i32).i32_and();
+            body.w().i32_const(3).i32_shl().i32_const(places.code.noted as i32).i32_add().local_tee(*word);
+            body.w().local_get(*word).i64_load(at(0)).i64_const(1);
+            body.w().local_get(address).i64_const(12).i64_shr_u().i64_const(page).i64_add();
+            body.w().i64_shl().i64_or().i64_store(at(0));
+        }
+    }
 }
 
 /// `(uop, block, next)`: a general instruction, and what follows.

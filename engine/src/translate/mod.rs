@@ -56,7 +56,9 @@ impl Cpu {
         for (part, pages) in parts {
             let mut function = |(body, unlikely): (Vec<u8>, Vec<u32>)| function(part, &body, &unlikely);
             function(dispatch::dispatch(places));
-            function(dispatch::find(places, part, Block::call() as usize as u32));
+            let entries = self.memory.entries_of(part == PROGRAMS) as usize as u32;
+            let (call, ram) = (Block::call() as usize as u32, self.memory.ram() as usize as u32);
+            function(dispatch::find(places, part, call, entries, ram));
             function(dispatch::enter());
             function(dispatch::then(places));
             for Code { blocks, functions } in &pages {

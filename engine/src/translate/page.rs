@@ -8,7 +8,7 @@ use wasm_encoder::ValType;
 
 use super::body::{Body, Label, at, sized};
 use super::flags::{Pending, Value};
-use super::helpers::{DISPATCH, FIRST_CODE, LOOK, ON, THEN};
+use super::helpers::{DISPATCH, FIND, FIRST_CODE, LOOK, ON, THEN};
 use super::linear::{Group, Groups, Linear, Symbols};
 use super::places::Places;
 use crate::Cpu;
@@ -55,6 +55,11 @@ impl Size {
         matches!(self, Self::Quad)
     }
 }
+
+/// A linear address, shifted to the right and masked, is the distance of its entry from the first of a TLB.
+pub(super) const ENTRY_SHIFT: i32 = 12 - size_of::<Entry>().trailing_zeros() as i32;
+/// See [`ENTRY_SHIFT`].
+pub(super) const ENTRY_MASK: i32 = 1023 * size_of::<Entry>() as i32;
 
 /// How code is left to the interpreter.
 enum Miss {
@@ -510,19 +515,17 @@ impl Page<'_> {
     /// Keeps what is to be added to addresses of a group, of whose accesses `address` is that at `offset`. All of them have to
     /// be in one page.
     fn look_up(&mut self, address: u32, offset: i32, group: Group, uop: u32) -> u32 {
-        const INDEX: i32 = 1023 * size_of::<Entry>() as i32;
-        const SHIFT: i32 = 12 - size_of::<Entry>().trailing_zeros() as i32;
         let miss = self.miss(uop);
         let (long, entries) = (self.long, self.entries());
         self.body.w().local_get(address);
         self.add_constant(group.from.wrapping_sub(offset));
-        self.body.value(Value::Constant(SHIFT), long);
+        self.body.value(Value::Constant(ENTRY_SHIFT), long);
         sized!(self.body, long, i64_shr_u, i32_shr_u);
         if long {
             self.body.w().i32_wrap_i64();
         }
         // Not as the offset of the loads: so far away, the compiler would check bounds.
-        self.body.w().i32_const(INDEX).i32_and().i32_const(entries as i32).i32_add();
+        self.body.w().i32_const(ENTRY_MASK).i32_and().i32_const(entries as i32).i32_add();
         let entry = self.body.keep(false);
         let tag = if group.write { Entry::WRITE } else { Entry::READ };
         self.body.w().local_get(entry).i64_load(at(tag));
@@ -672,10 +675,10 @@ impl Page<'_> {
         self.address_in_page(way.distance);
         let address = self.body.keep(self.long);
         let is_near = u64::try_from(way.distance).is_ok_and(|distance| distance < PAGE);
-        if !is_near && let Some(block) = self.linked(way) {
-            self.go_if_still(address, block);
+        match self.linked(way).filter(|_| !is_near) {
+            Some(block) => self.go_if_still(address, block),
+            None => self.go_to(address),
         }
-        self.go_to(address);
     }
 
     /// The block that a branch within the page leads to without a look at it.
@@ -741,7 +744,7 @@ impl Page<'_> {
         fits.then_some(way.block)
     }
 
-    /// Goes to `block` if that is what is at the address in a variable.
+    /// Goes to the address in a variable, where `block` was before.
     fn go_if_still(&mut self, address: u32, block: Offset) {
         let there = self.at(block);
         let code = self.places.code;
@@ -768,5 +771,8 @@ impl Page<'_> {
         self.body.w().i64_store(at(self.places.register(PAGE_REGISTER)));
         self.enter(block);
         self.body.end();
+        self.push_address(address);
+        let place = self.place_of(block);
+        self.body.w().i32_const(place as i32).return_call(FIND);
     }
 }

@@ -61,6 +61,10 @@ impl Places {
         self.of(offset_of!(Cpu, link))
     }
 
+    pub(super) const fn mode(self) -> u32 {
+        self.of(offset_of!(Cpu, mode))
+    }
+
     pub(super) const fn cpl(self) -> u32 {
         self.of(offset_of!(Cpu, cpl))
     }

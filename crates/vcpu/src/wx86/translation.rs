@@ -29,7 +29,7 @@ const ENTER_NUMBER: u32 = 2;
 const NARROW: ValType = ValType::I32;
 const WIDE: ValType = ValType::I64;
 /// Types of functions: that of pages of code and of `enter` is the first.
-const TYPES: [(&[ValType], &[ValType]); 7] = [
+const TYPES: [(&[ValType], &[ValType]); 8] = [
     (&[NARROW], &[NARROW]),
     (&[NARROW, NARROW], &[NARROW]),
     (&[], &[NARROW]),
@@ -37,6 +37,7 @@ const TYPES: [(&[ValType], &[ValType]); 7] = [
     (&[WIDE, WIDE], &[WIDE]),
     (&[WIDE], &[NARROW]),
     (&[NARROW, NARROW, NARROW], &[NARROW]),
+    (&[WIDE, NARROW], &[NARROW]),
 ];
 const CODE_TYPE: u32 = 0;
 /// What is imported from the engine, in the order of `engine/src/translate/helpers.rs`, with the types.
@@ -50,7 +51,7 @@ const IMPORTS: [(&str, u32); 6] = [
 ];
 /// Types of the functions that each part begins with: going to an address (known before, or not), `enter`, a general
 /// instruction and what follows.
-const OWN_TYPES: [u32; OWN_FUNCTIONS as usize] = [5, 5, CODE_TYPE, 6];
+const OWN_TYPES: [u32; OWN_FUNCTIONS as usize] = [5, 7, CODE_TYPE, 6];
 
 /// Translated code at one moment. Clones share everything.
 #[derive(Clone, Default)]
