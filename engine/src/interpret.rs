@@ -18,7 +18,7 @@ use crate::memory::{Access, PAGE, PAGE_MASK, Tlb, is_canonical};
 use crate::run::Left;
 use crate::simd::V;
 use crate::state::PAGE_REGISTER;
-use crate::{Cpu, Fault, flag, general, translate};
+use crate::{Cpu, Fault, flag, general};
 
 /// Byte offsets of registers in `Cpu::regs`.
 const RAX: u8 = 0;
@@ -54,14 +54,24 @@ impl Exit {
     /// The block at `Cpu::rip` has to be found; it is to be linked at `Cpu::link`.
     pub(crate) const ENTER: Self = Self(1);
     /// The instruction of `Cpu::uop` failed with `Cpu::fault`.
-    const FAILED: Self = Self(2);
+    pub(crate) const FAILED: Self = Self(2);
     /// Code may have changed; the instruction of `Cpu::uop` was the last one.
     pub(crate) const CHANGED: Self = Self(3);
     /// None: of what translated code calls.
     pub(crate) const NONE: Self = Self(u32::MAX);
-    /// Numbers from here on are places of micro-operations with which to go on: nothing lies below in linear memory.
+    /// What translated code has returned: the place of the micro-operation with which to go on, or why code was left.
     #[cfg(target_arch = "wasm32")]
-    const FIRST_PLACE: u32 = 16;
+    pub(crate) fn place_or_exit(number: u32) -> Result<*const Uop, Self> {
+        /// Nothing lies below in linear memory.
+        const FIRST_PLACE: u32 = 16;
+        if number < FIRST_PLACE { Err(Self(number)) } else { Ok(number as usize as *const Uop) }
+    }
+
+    /// The interpreter goes on with a micro-operation.
+    #[cfg(target_arch = "wasm32")]
+    pub(crate) fn going_on(uop: *const Uop) -> Self {
+        Self(uop as usize as u32)
+    }
 
     /// As translated code knows it.
     pub(crate) const fn number(self) -> u32 {
@@ -2116,82 +2126,6 @@ impl Cpu {
                 }
                 u = cpu.begin(block, target);
             }
-        }
-    }
-
-    /// Executes the translation of the current block, which has just begun, and what follows; the micro-operation with which
-    /// to go on.
-    #[cfg(target_arch = "wasm32")]
-    #[inline(always)]
-    unsafe fn call_translation(&mut self) -> Result<*const Uop, Exit> {
-        // SAFETY: there is a current block. The host has put a function of this type where `translations` says.
-        let next = unsafe {
-            let translated = (*self.current).translated;
-            if translated == crate::code::Translated::COUNTED {
-                self.code.count(&*self.current);
-                return Ok(Block::first(self.current));
-            }
-            if !self.may_be_translated(translated.part()) {
-                return Ok(Block::first(self.current));
-            }
-            self.budget += i64::from((*self.current).instructions);
-            let place = self.translations.wrapping_add(translated.part()) as usize;
-            let function: extern "C" fn(u32) -> u32 = std::mem::transmute(place);
-            function(translated.0)
-        };
-        if next < Exit::FIRST_PLACE { Err(Exit(next)) } else { Ok(next as usize as *const Uop) }
-    }
-
-    /// Whether code of a part does what the interpreter would do: it looks into the TLB of one mode only, and does not
-    /// look whether alignment or breakpoints are to be checked.
-    #[inline(always)]
-    fn may_be_translated(&self, part: u32) -> bool {
-        (self.cpl == 3) == (part == translate::PROGRAMS) && !self.memory.is_checked()
-    }
-
-    /// There are none natively, but blocks are counted.
-    #[cfg(not(target_arch = "wasm32"))]
-    unsafe fn call_translation(&mut self) -> Result<*const Uop, Exit> {
-        // SAFETY: there is a current block.
-        unsafe {
-            self.code.count(&*self.current);
-            Ok(Block::first(self.current))
-        }
-    }
-
-    /// For translated code: executes the general instruction of `uop` in `block`, whose registers, flags and budget are stored.
-    /// [`Exit::NONE`] if what follows may be executed.
-    pub(crate) fn execute_general(&mut self, uop: *const Uop, block: *const Block) -> Exit {
-        // SAFETY: translated code passes places that it was made with.
-        unsafe {
-            (self.current, self.uop) = (block, uop);
-            let general = &*self.code.at::<General>((*uop).imm as u32);
-            let start = self.regs[PAGE_REGISTER].wrapping_add(u64::from((*uop).offset));
-            self.rip = start.wrapping_add(u64::from((*uop).a)) & self.address_mask;
-            if let Err(fault) = (general.handler)(self, &general.insn) {
-                self.fault = fault;
-                return Exit::FAILED;
-            }
-            let ends = (*uop).op == Op::GeneralEnd;
-            if self.code.changed && !ends {
-                Exit::CHANGED
-            } else if self.may_be_translated((*block).translated.part()) {
-                Exit::NONE
-            } else if ends {
-                Exit::CHECK
-            } else {
-                // The interpreter goes on in the block.
-                Exit(uop.add(1) as usize as u32)
-            }
-        }
-    }
-
-    /// What stands for the translation of the current block where there is none: its first micro-operation.
-    pub(crate) fn interpret_current(&mut self) -> *const Uop {
-        // SAFETY: there is a current block.
-        unsafe {
-            self.budget -= i64::from((*self.current).instructions);
-            Block::first(self.current)
         }
     }
 

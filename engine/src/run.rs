@@ -2,9 +2,9 @@
 
 #![allow(unsafe_code, reason = "micro-operations are read through pointers into the arena")]
 
+use crate::code::Translated;
 use crate::state::{FS_BASE, GS_BASE};
 use crate::system::{AfterStep, Origin};
-use crate::code::Translated;
 use crate::{Cpu, Fault, Seg, flag, host};
 
 /// Why `Cpu::run` came back.

@@ -9,11 +9,16 @@
   (import "host" "mmio_write" (func $mmio_write (param i64 i32 i64)))
   (import "host" "acknowledge_interrupt" (func $acknowledge_interrupt (result i32)))
   (import "host" "log" (func $log (param i32 i32)))
+  (import "host" "translated" (func $translated (param i32 i32 i32 i32 i32)))
   (memory (export "memory") 1)
+  (table (export "__indirect_function_table") 3 funcref)
+  ;; 2080: where translated code is called. 3100: the bodies of a function that returns 0 and of one that adds 10.
+  (type $enter (func (param i32) (result i32)))
   ;; 1024: the shared block. 2048: program counter. 2056: accumulator. 2064: sum of the boot registers.
   ;; 2072: sum of what was invalidated, and 1 for each time that code was thrown away.
   (data (i32.const 2056) "\2a")
   (data (i32.const 3000) "a panic")
+  (data (i32.const 3100) "\00\41\00\0b\00\20\00\41\0a\6a\0b")
 
   (func (export "engine_new") (param $bytes i32) (result i32)
     (drop (memory.grow (i32.shr_u (local.get $bytes) (i32.const 16))))
@@ -31,6 +36,22 @@
 
   (func (export "engine_renew_code")
     (i64.store (i32.const 2072) (i64.add (i64.load (i32.const 2072)) (i64.const 1))))
+
+  ;; A part is entered by the third of its functions: that adds 10 to what it gets. In its place, 1 is added.
+  (func (export "engine_translate") (param $least i32)
+    (call $translated (local.get $least) (i32.const 3100) (i32.const 4) (i32.const 0) (i32.const 0))
+    (call $translated (local.get $least) (i32.const 3100) (i32.const 4) (i32.const 0) (i32.const 0))
+    (call $translated (local.get $least) (i32.const 3104) (i32.const 7) (i32.const 0) (i32.const 0))
+    (call $translated (local.get $least) (i32.const 3100) (i32.const 4) (i32.const 0) (i32.const 0))
+    (call $translated (local.get $least) (i32.const 3100) (i32.const 4) (i32.const 0) (i32.const 0)))
+  (func (export "engine_set_translations") (param $index i32) (i32.store (i32.const 2080) (local.get $index)))
+  (func (export "engine_interpret") (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))
+  (func (export "engine_general") (param i32 i32) (result i32) (i32.const 0))
+  (func (export "engine_condition") (param i32) (result i32) (i32.const 0))
+  (func (export "engine_pushed_flags") (result i32) (i32.const 0))
+  (func (export "engine_rotate_flags") (param i32))
+  (func (export "engine_unsigned_high") (param i64 i64) (result i64) (i64.const 0))
+  (func (export "engine_signed_high") (param i64 i64) (result i64) (i64.const 0))
 
   (func $set (param $value i64) (i64.store (i32.const 2056) (local.get $value)))
   (func $get (result i64) (i64.load (i32.const 2056)))
@@ -67,6 +88,10 @@
       (if (i32.eq (local.get $letter) (i32.const 0x65)) ;; e
         (then (call $port_write (i32.const 0x12) (i32.const 1) (i32.const 0))))
       (if (i32.eq (local.get $letter) (i32.const 0x76)) (then (call $set (i64.load (i32.const 2072))))) ;; v
+      (if (i32.eq (local.get $letter) (i32.const 0x78)) ;; x: enters the translated part 1
+        (then
+          (call $set (i64.extend_i32_u
+            (call_indirect (type $enter) (i32.const 7) (i32.add (i32.load (i32.const 2080)) (i32.const 1)))))))
       (if (i32.eq (local.get $letter) (i32.const 0x40)) (then (return (i32.const 2)))) ;; @
       (if (i32.eq (local.get $letter) (i32.const 0x74)) (then (return (i32.const 3)))) ;; t
       (if (i32.eq (local.get $letter) (i32.const 0x3f)) (then (return (i32.const 9)))) ;; ?

@@ -1,5 +1,5 @@
-//! Translated code does what the interpreter does: random programs leave the same RAM and the same count of instructions
-//! both ways.
+//! Translated code does what the interpreter does: random programs leave the same RAM and the same count of
+//! instructions both ways.
 //!
 //! A machine executes each program in several states. Once it has done so, what it has executed is translated, and two
 //! machines go on from its snapshot and do it all again: one interprets, the other has the translated code.
@@ -10,6 +10,8 @@ mod bus;
 mod cases;
 #[path = "translated/machine.rs"]
 mod machine;
+#[path = "translated/mixed.rs"]
+mod mixed;
 #[path = "../../../engine/tests/programs/mod.rs"]
 mod programs;
 
@@ -113,7 +115,7 @@ impl Batch {
         let mut guests: Vec<Guest> =
             (0..PROGRAMS).map(|number| Guest::new(first_seed + number, long)).collect();
         for (number, guest) in (0..).zip(&mut guests) {
-            let (data, code) = (guest.data(), guest.code());
+            let (data, code) = (guest.data(), guest.frames_of_code());
             machine.write(DATA + number * DATA_BYTES, &data);
             machine.write(CODE_FRAMES + number * CODE_BYTES, &code);
             machine.write(PRISTINE_CODE + number * CODE_BYTES, &code);
@@ -134,7 +136,7 @@ impl Batch {
     fn describe(&self, case: usize, run: &Run) -> String {
         let number = self.order[case] as usize;
         let guest = &self.guests[number];
-        let (start, code) = (guest.program.start, &guest.program.code);
+        let (start, code) = (guest.start, &guest.code);
         let record = &run.ram[CASES as usize + case * RECORD as usize..];
         let words = |bytes: &[u8]| -> Vec<u64> {
             if self.long {
@@ -149,7 +151,8 @@ impl Batch {
             .map(|entry| (entry as u64, entry >> 64))
             .collect();
         format!(
-            "case {case}, program {number}, seed {:#x}, ring 0: {}, at {start:x}: {code:02x?}\nstart {:x?}\nentries {entries:x?}",
+            "case {case}, program {number}, seed {:#x}, ring 0: {}, at {start:x}: {code:02x?}\n\
+             start {:x?}\nentries {entries:x?}",
             guest.seed,
             guest.kernel,
             words(&record[CASE_WORDS as usize..CASE_FX as usize]),
@@ -161,7 +164,8 @@ impl Batch {
         run.result(case)[if self.long { 15 * 8 } else { 7 * 4 }]
     }
 
-    /// Compares the results of all cases; `exactly`: with the count of instructions, and also where the timer has ended a case.
+    /// Compares the results of all cases; `exactly`: with the count of instructions, and also where the timer has
+    /// ended a case.
     fn compare(&self, one: &Run, other: &Run, exactly: bool) {
         for case in 0..self.order.len() {
             if !exactly && [one, other].iter().any(|run| self.vector(case, run) == TIMER_VECTOR) {
@@ -194,7 +198,7 @@ fn with_code(snapshot: &EngineSnapshot) -> EngineSnapshot {
     let parts = snapshot.compile_code(2).unwrap();
     assert_eq!(parts.len(), 2, "the driver and the programs");
     let mut snapshot = snapshot.clone();
-    for (number, (part, least)) in parts.iter().zip([10_000, 200_000]).enumerate() {
+    for (number, (part, least)) in parts.iter().zip([10_000, 100_000]).enumerate() {
         assert!(part.len() > least, "part {number} has {} bytes", part.len());
         let path = directory.path().join(number.to_string());
         std::fs::write(&path, part).unwrap();
@@ -233,7 +237,7 @@ fn check(first_seed: u64, long: bool) {
 
 fn check_batches(first_seed: u64, long: bool) {
     let full = std::env::var_os("WASM_SANDBOX_FULL_TESTS").is_some();
-    for batch in 0..if full { 100 } else { 3 } {
+    for batch in 0..if full { 200 } else { 15 } {
         check(first_seed + batch * PROGRAMS, long);
     }
 }

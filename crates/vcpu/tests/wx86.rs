@@ -147,6 +147,37 @@ fn the_engine_is_told_to_throw_code_away() {
 }
 
 #[test]
+#[allow(unsafe_code)]
+fn translated_code_is_entered_where_there_is_machine_code_for_it() {
+    let (mut cpu, seen) = start(b"xwhxw@");
+    assert_eq!(cpu.run().unwrap(), Slice::Idle(Some(Duration::from_micros(3))));
+    assert_eq!(notes(&seen), [8], "without any, the engine interprets");
+    cpu.translate_code(1).unwrap();
+    let mut snapshot = cpu.snapshot().unwrap();
+    let code = snapshot.compile_code(2).unwrap();
+    assert_eq!(code.len(), 1, "the other part has no functions");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &code[0]).unwrap();
+    let goes_on = |snapshot: &EngineSnapshot| {
+        let seen = Arc::<Mutex<Seen>>::default();
+        seen.lock().unwrap().interrupt = Some(1);
+        let mut cpu: Cpu = ENGINE.restore(snapshot, Notes(seen.clone())).unwrap();
+        assert_eq!(cpu.run().unwrap(), Slice::Halted);
+        (notes(&seen), cpu.snapshot().unwrap())
+    };
+    assert_eq!(goes_on(&snapshot).0, [8]);
+    // SAFETY: it is what has just been compiled.
+    unsafe { snapshot.load_code(&ENGINE, file.path()).unwrap() };
+    let (translated, later) = goes_on(&snapshot);
+    assert_eq!(translated, [17]);
+    assert!(later.compile_code(2).unwrap().is_empty(), "it has its machine code");
+    // SAFETY: there is nothing in it.
+    assert!(unsafe { snapshot.load_code(&ENGINE, std::path::Path::new("/dev/null")) }.is_err());
+    // A part that there is not.
+    assert!(matches!(start(b"h").0.translate_code(3), Err(VcpuError::Module(_))));
+}
+
+#[test]
 fn a_slice_has_so_many_instructions() {
     let (mut cpu, seen) = start(b"w");
     for slice in 1..4 {

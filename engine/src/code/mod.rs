@@ -7,10 +7,11 @@
 
 mod branch;
 mod calls;
-mod places;
 mod lower;
 mod pair;
+mod places;
 mod select;
+mod translated;
 mod uop;
 mod vector;
 
@@ -20,6 +21,8 @@ use crate::state::Mode;
 
 pub(crate) use calls::Calls;
 pub(crate) use places::CodePlaces;
+use translated::Jump;
+pub(crate) use translated::{KERNEL, PROGRAMS, Translated};
 pub(crate) use uop::{General, Link, Links, Op, Uop};
 
 /// Bytes of the arena.
@@ -69,48 +72,6 @@ pub(crate) struct Block {
     pub(crate) translated: Translated,
 }
 
-/// Where the translation of a block is: the part, a module, in the highest four bits, 0 if there is none; a function of
-/// its table in 16 bits; an entry of that in the lowest 12.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(transparent)]
-pub(crate) struct Translated(pub(crate) u32);
-
-impl Translated {
-    /// Not translated.
-    pub(crate) const NONE: Self = Self(0);
-    /// The least that is.
-    pub(crate) const SOME: Self = Self(1);
-    /// More than any: nothing is executed by its translation for a while.
-    pub(crate) const LATER: Self = Self(u32::MAX);
-    /// Not translated, and it is counted how often the block is executed.
-    pub(crate) const COUNTED: Self = Self::new(15, 0, 0);
-    /// What 16 and 12 bits hold.
-    pub(crate) const FUNCTIONS: u32 = 1 << 16;
-    pub(crate) const ENTRIES: u32 = 1 << 12;
-
-    /// In part `part`, which is not 0.
-    pub(crate) const fn new(part: u32, function: u32, entry: u32) -> Self {
-        Self(part << 28 | (function & 0xFFFF) << 12 | entry & 0xFFF)
-    }
-
-    /// Whether it is a translation.
-    pub(crate) fn is_code(self) -> bool {
-        self != Self::NONE && self != Self::COUNTED
-    }
-
-    pub(crate) const fn part(self) -> u32 {
-        self.0 >> 28
-    }
-
-    pub(crate) const fn function(self) -> u32 {
-        self.0 >> 12 & 0xFFFF
-    }
-
-    pub(crate) const fn entry(self) -> u32 {
-        self.0 & 0xFFF
-    }
-}
-
 impl Block {
     /// Whether it is right wherever a block of the same page may run.
     pub(crate) fn may_be_linked(&self) -> bool {
@@ -157,18 +118,6 @@ struct Seen {
     rip: u64,
     /// While this is one of the two keys of the cache, the block is what is found at `rip`.
     key: u32,
-}
-
-/// Where translated code leads to that goes to an address: one look instead of several at blocks all over the arena.
-#[repr(C)]
-struct Jump {
-    /// The instruction pointer.
-    rip: u64,
-    /// As in [`Seen`].
-    key: u32,
-    translated: Translated,
-    /// The block that was found there last, whatever the key.
-    block: Link,
 }
 
 /// One element of the list of blocks that have bytes in a page.
@@ -277,19 +226,6 @@ impl CodeCache {
         unsafe { *self.address(rip) }
     }
 
-    /// What was at `rip` when it was found last, or 0.
-    pub(crate) fn likely(&self, rip: u64) -> Offset {
-        // SAFETY: `jump` points into the table.
-        let jump = unsafe { &*self.jump(rip) };
-        if jump.rip == rip && jump.block != Link::NONE { jump.block.offset() } else { self.noted(rip) }
-    }
-
-    fn jump(&self, rip: u64) -> *mut Jump {
-        let index = ((rip ^ (rip >> 12)) as usize) % JUMPS;
-        // SAFETY: the index is below JUMPS.
-        unsafe { self.jumps.add(index) }
-    }
-
     /// Whether `block`, from `at`, is what is at `rip`.
     #[inline(always)]
     pub(crate) fn is_valid(&self, block: *const Block, rip: u64) -> bool {
@@ -355,7 +291,7 @@ impl CodeCache {
             *self.address(rip) = block;
             self.seen_of(self.at(block)).write(Seen { rip, key });
             let translated = (*self.at::<Block>(block)).translated;
-            if translated.is_code() {
+            if translated.part() == Translated::part_of(self.mode) {
                 let block = Link::new(block, false);
                 self.jump(rip).write(Jump { rip, key, translated, block });
             }
@@ -371,28 +307,6 @@ impl CodeCache {
     /// Whether code was decoded from the page around `physical`.
     pub(crate) fn has_code(&mut self, physical: u64) -> bool {
         self.page(physical).is_some_and(|page| page.members != 0)
-    }
-
-    /// All blocks there are, in the order in which they were made.
-    pub(crate) fn all(&self) -> Vec<Offset> {
-        let mut all = Vec::new();
-        for index in 0..self.page_count {
-            // SAFETY: it is one of the pages; members are what `join` made, and their blocks what `insert` made.
-            unsafe {
-                let mut member = (*self.pages.add(index)).members;
-                while member != 0 {
-                    let Member { block, next } = *self.at::<Member>(member);
-                    // Others are listed where they begin.
-                    if (*self.at::<Block>(block)).physical / PAGE == index as u64 {
-                        all.push(block);
-                    }
-                    member = next;
-                }
-            }
-        }
-        // SAFETY: as above.
-        all.sort_unstable_by_key(|block| unsafe { (*self.at::<Block>(*block)).number });
-        all
     }
 
     fn bucket(&self, physical: u64) -> *mut Offset {
@@ -439,31 +353,6 @@ impl CodeCache {
             self.counts.write_bytes(0, self.blocks as usize + 1);
         }
         self.clear();
-    }
-
-    /// Counts an execution of a block.
-    pub(crate) fn count(&mut self, block: &Block) {
-        // SAFETY: blocks are numbered by `insert`, and there are no more than BLOCKS.
-        let count = unsafe { &mut *self.counts.add(block.number as usize) };
-        *count = count.saturating_add(1);
-    }
-
-    /// How often a block was executed while that was counted.
-    pub(crate) fn count_of(&self, block: &Block) -> u32 {
-        // SAFETY: as above.
-        unsafe { *self.counts.add(block.number as usize) }
-    }
-
-    /// Ends the counting: all blocks count as not translated, and forget their numbers.
-    pub(crate) fn end_counting(&mut self, blocks: &[Offset]) {
-        self.untranslated = Translated::NONE;
-        // SAFETY: they are blocks.
-        unsafe {
-            for block in blocks {
-                (*self.at::<Block>(*block)).translated = Translated::NONE;
-            }
-            self.counts.write_bytes(0, self.blocks as usize + 1);
-        }
     }
 
     /// Throws everything away.

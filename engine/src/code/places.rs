@@ -20,6 +20,8 @@ pub(crate) struct CodePlaces {
     pub(crate) jumps: u32,
     /// `CodeCache::noted`.
     pub(crate) noted: u32,
+    /// `CodeCache::changed`.
+    pub(crate) changed: u32,
 }
 
 impl CodePlaces {
@@ -60,6 +62,7 @@ impl CodeCache {
             global_key: of(offset_of!(CodeCache, global_key)),
             jumps: self.jumps as usize as u32,
             noted: of(offset_of!(CodeCache, noted)),
+            changed: of(offset_of!(CodeCache, changed)),
         }
     }
 }

@@ -6,7 +6,7 @@ use super::body::{Body, at};
 use super::helpers::{CODE_TYPE, DISPATCH, FIND, Helper, LOOK, TABLE};
 use super::page::{ENTRY_MASK, ENTRY_SHIFT};
 use super::places::Places;
-use crate::code::{Block, CodePlaces, Link};
+use crate::code::{Block, CodePlaces, KERNEL, Link};
 use crate::interpret::Exit;
 use crate::memory::{Entry, PAGE_MASK};
 
@@ -54,7 +54,7 @@ fn enter_code(body: &mut Body, translated: u32) {
 /// `entries` are those of the part's TLB, `ram` is where RAM lies.
 pub(super) fn find(places: Places, part: u32, call: u32, entries: u32, ram: u32) -> (Vec<u8>, Vec<u32>) {
     // The kernel's pages are global mostly, which the TLB does not tell here; so the interpreter looks at those.
-    let is_kernel = part == super::KERNEL;
+    let is_kernel = part == KERNEL;
     let code = places.code;
     let mut find = Find { body: Body::new(2), places, locals: [0; 6] };
     find.locals = [(); 6].map(|()| find.body.local(ValType::I32));
@@ -92,7 +92,12 @@ pub(super) fn find(places: Places, part: u32, call: u32, entries: u32, ram: u32)
     find.body.w().local_get(jump).i64_load(at(CodePlaces::JUMP_RIP)).local_get(address).i64_ne();
     find.body.br_if(other);
     // It is known which block was there.
-    find.body.w().local_get(jump).i32_load(at(CodePlaces::JUMP_BLOCK)).i32_const(!Link::UNSURE as i32).i32_and();
+    find.body
+        .w()
+        .local_get(jump)
+        .i32_load(at(CodePlaces::JUMP_BLOCK))
+        .i32_const(!Link::UNSURE as i32)
+        .i32_and();
     find.body.w().local_set(offset);
     find.push_is_valid();
     find.body.br_if(found);
@@ -137,7 +142,11 @@ pub(super) fn find(places: Places, part: u32, call: u32, entries: u32, ram: u32)
     body.store32(places.current(), block);
     body.w().i32_const(0);
     body.load64(places.budget());
-    body.w().local_get(block).i64_load8_u(at(CodePlaces::INSTRUCTIONS)).i64_sub().i64_store(at(places.budget()));
+    body.w()
+        .local_get(block)
+        .i64_load8_u(at(CodePlaces::INSTRUCTIONS))
+        .i64_sub()
+        .i64_store(at(places.budget()));
     // What `Block::begin` says.
     body.w().i32_const(call as i32);
     body.w().local_get(block).i32_const(size_of::<Block>() as i32).i32_add();
@@ -198,6 +207,9 @@ impl Find {
 
     /// Notes that the block is at the address, as `CodeCache::note_address` does.
     fn note(&mut self) {
+        let changed = self.places.code.changed;
+        // The block is looked for anew, whatever was thrown away before.
+        self.body.w().i32_const(0).i32_const(0).i32_store8(at(changed));
         self.push_seen();
         let Self { body, places, locals: [_, _, _, key, word, seen] } = self;
         let address = Self::ADDRESS;
@@ -207,7 +219,12 @@ impl Find {
         body.w().local_get(*seen).local_get(*key).i32_store(at(CodePlaces::SEEN_KEY));
         for page in 0..2 {
             body.w().local_get(address).i64_const(12).i64_shr_u().i64_const(page).i64_add();
-            body.w().i64_const(6).i64_shr_u().i32_wrap_i64().i32_const((CodePlaces::NOTED - 1) as i32).i32_and();
+            body.w()
+                .i64_const(6)
+                .i64_shr_u()
+                .i32_wrap_i64()
+                .i32_const((CodePlaces::NOTED - 1) as i32)
+                .i32_and();
             body.w().i32_const(3).i32_shl().i32_const(places.code.noted as i32).i32_add().local_tee(*word);
             body.w().local_get(*word).i64_load(at(0)).i64_const(1);
             body.w().local_get(address).i64_const(12).i64_shr_u().i64_const(page).i64_add();

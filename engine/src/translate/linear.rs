@@ -6,15 +6,16 @@ use crate::state::{PLACES, ZERO};
 /// has to do it: so they are few.
 const SPAN: i64 = 64;
 
-/// An unknown number, the same wherever it has the same identity, plus a known one.
+/// An unknown number, the same wherever it has the same identity, plus a known one. That has more bits than it needs, so that
+/// it does not overflow: numbers that would be equal only for an overflow count as different ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Symbol {
     identity: u32,
-    distance: i32,
+    distance: i64,
 }
 
 impl Symbol {
-    pub(super) const fn and(self, more: i32) -> Self {
+    pub(super) const fn and(self, more: i64) -> Self {
         Self { distance: self.distance.wrapping_add(more), ..self }
     }
 }
@@ -70,9 +71,9 @@ impl Symbols {
 pub(super) struct Group {
     identity: Option<u32>,
     /// The first byte.
-    pub(super) from: i32,
+    pub(super) from: i64,
     /// Behind the last one.
-    pub(super) to: i32,
+    pub(super) to: i64,
     /// Whether something is written.
     pub(super) write: bool,
     /// What is to be added to the addresses, once that is known.
@@ -106,10 +107,10 @@ impl Groups {
     }
 
     /// The group of the next access, and the access's distance.
-    pub(super) fn next(&mut self, symbol: Option<Symbol>, bytes: u32, write: bool) -> (usize, i32) {
+    pub(super) fn next(&mut self, symbol: Option<Symbol>, bytes: u32, write: bool) -> (usize, i64) {
         let from = symbol.map_or(0, |symbol| symbol.distance);
         let Some(next) = self.next else {
-            let to = from.wrapping_add(bytes as i32);
+            let to = from.wrapping_add(bytes.into());
             let identity = symbol.map(|symbol| symbol.identity);
             self.groups.push(Group { identity, from, to, write, addend: None });
             return (self.groups.len().wrapping_sub(1), from);
@@ -138,7 +139,7 @@ impl Group {
     /// Takes an access in, if it is near.
     fn take(&mut self, access: Self) -> bool {
         let (from, to) = (self.from.min(access.from), self.to.max(access.to));
-        let is_near = i64::from(to).wrapping_sub(i64::from(from)) <= SPAN && from < to;
+        let is_near = to.wrapping_sub(from) <= SPAN;
         if self.identity.is_none() || self.identity != access.identity || !is_near {
             return false;
         }

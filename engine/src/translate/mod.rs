@@ -14,6 +14,7 @@ mod uops;
 
 mod body;
 mod dispatch;
+mod entry;
 mod flags;
 mod helpers;
 mod linear;
@@ -22,16 +23,11 @@ mod places;
 mod regions;
 
 use crate::Cpu;
-use crate::code::{Block, Offset, Op, Translated};
+use crate::code::{Block, KERNEL, Offset, Op, PROGRAMS, Translated};
 use crate::memory::PAGE;
 use crate::state::Mode;
 use page::Piece;
 use places::Places;
-
-/// The kernel's code.
-const KERNEL: u32 = 1;
-/// The code of programs.
-pub(crate) const PROGRAMS: u32 = 2;
 
 /// The code of one page, in one mode.
 struct Code {
@@ -46,7 +42,8 @@ impl Cpu {
     /// those of the next (see `helpers`), and where in them are branches that are hardly ever taken.
     pub fn translate_code(&mut self, least: u32, mut function: impl FnMut(u32, &[u8], &[u32])) {
         let all = self.code.all();
-        let chosen: Vec<Offset> = all.iter().copied().filter(|block| self.executions(*block) >= least).collect();
+        let chosen: Vec<Offset> =
+            all.iter().copied().filter(|block| self.executions(*block) >= least).collect();
         self.code.end_counting(&all);
         let parts = [KERNEL, PROGRAMS].map(|part| (part, self.code_of(part, &chosen)));
         for (part, pages) in &parts {
@@ -79,9 +76,8 @@ impl Cpu {
     /// Tells blocks where their translation will be.
     #[allow(unsafe_code)]
     fn number(&mut self, part: u32, pages: &[Code]) {
-        let functions = pages.iter().flat_map(|page| &page.functions).take(Translated::FUNCTIONS as usize);
-        for (number, pieces) in functions.enumerate() {
-            for (entry, piece) in pieces.iter().enumerate().take(Translated::ENTRIES as usize) {
+        for (number, pieces) in pages.iter().flat_map(|page| &page.functions).enumerate() {
+            for (entry, piece) in pieces.iter().enumerate() {
                 if piece.first == 0 {
                     // SAFETY: it is a block.
                     let block = unsafe { &mut *self.code.at::<Block>(piece.block) };
@@ -100,8 +96,7 @@ impl Cpu {
         let mut known = std::collections::BTreeMap::new();
         for &offset in chosen {
             let block = at(offset);
-            let is_user = block.mode.0 & Mode::USER != 0;
-            if is_user != (part == PROGRAMS) || !is_worth_it(block) {
+            if Translated::part_of(block.mode) != part || !is_worth_it(block) {
                 continue;
             }
             let next = pages.len();
@@ -113,9 +108,14 @@ impl Cpu {
                 page.blocks.push(offset);
             }
         }
+        let mut room = Translated::FUNCTIONS as usize;
         for Code { blocks, functions } in &mut pages {
             blocks.sort_unstable_by_key(|block| at(*block).physical);
             *functions = regions::regions(&self.code, blocks);
+            // Code beyond these limits stays untranslated.
+            functions.retain(|pieces| pieces.len() <= Translated::ENTRIES as usize);
+            functions.truncate(room);
+            room = room.saturating_sub(functions.len());
         }
         pages
     }

@@ -57,7 +57,8 @@ fn targets(block: &Block) -> impl Iterator<Item = u64> {
     let is_end = last.is_some_and(|uop| uop.op == Op::End);
     // SAFETY: links and micro-operations are plain numbers of one size.
     let links = last.map(|uop| unsafe { std::mem::transmute::<Uop, Links>(*uop) });
-    let before = uops.len().checked_sub(2).and_then(|number| uops.get(number)).map_or(Op::Links, |uop| uop.op);
+    let before =
+        uops.len().checked_sub(2).and_then(|number| uops.get(number)).map_or(Op::Links, |uop| uop.op);
     let (taken, other) = if is_end { (false, true) } else { before.ways() };
     let taken = links.filter(|_| taken).and_then(|links| u64::try_from(links.target).ok());
     let other = links.filter(|_| other).map(|links| links.offset.into());

@@ -27,10 +27,17 @@ pub(super) fn define<B: Bus>(linker: &mut Linker<State<B>>) -> Result<()> {
     linker.func_wrap(
         "host",
         "translated",
-        |mut caller: Caller<'_, State<B>>, part: u32, at: u32, length: u32, hints: u32, count: u32| -> Result<()> {
+        |mut caller: Caller<'_, State<B>>,
+         part: u32,
+         at: u32,
+         length: u32,
+         hints: u32,
+         count: u32|
+         -> Result<()> {
             let memory = caller.data().memory()?;
             let (bytes, state) = memory.data_and_store_mut(&mut caller);
-            let part_of = |at: u32, length: usize| bytes.get(at as usize..).and_then(|bytes| bytes.get(..length));
+            let part_of =
+                |at: u32, length: usize| bytes.get(at as usize..).and_then(|bytes| bytes.get(..length));
             let outside = || VcpuError::Module("a function outside of memory".into());
             let body = part_of(at, length as usize).ok_or_else(outside)?;
             let hints = part_of(hints, count as usize * 4).ok_or_else(outside)?;

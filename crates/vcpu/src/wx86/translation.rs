@@ -8,8 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use wasm_encoder::{
-    BranchHint, BranchHints, CodeSection, ConstExpr, ElementSection, Elements, EntityType, ExportKind, ExportSection, FunctionSection,
-    ImportSection, MemoryType, RefType, TableSection, TableType, TypeSection, ValType,
+    BranchHint, BranchHints, CodeSection, ConstExpr, ElementSection, Elements, EntityType, ExportKind,
+    ExportSection, FunctionSection, ImportSection, MemoryType, RefType, TableSection, TableType, TypeSection,
+    ValType,
 };
 use wasmtime::{AsContextMut, Extern, Func, Instance, Module, Ref, Store, Table};
 
@@ -117,8 +118,10 @@ impl Translation {
         let module = unsafe { Module::deserialize_file(&engine.engine, code) }.map_err(module_error)?;
         let name = module.exports().next().map(|export| export.name().to_owned());
         let part = name.as_deref().and_then(|name| name.strip_prefix(ENTER)?.parse().ok());
-        let place = part.and_then(|part: usize| self.modules.get_mut(part));
-        *place.ok_or_else(|| module_error("it belongs to another snapshot"))? = Some(module);
+        let part: usize = part.unwrap_or(PARTS);
+        let place = self.modules.get_mut(part).ok_or_else(|| module_error("it is of another engine"))?;
+        *place = Some(module);
+        self.wasm.retain(|(other, _)| *other != part);
         Ok(())
     }
 
@@ -135,7 +138,8 @@ impl Translation {
         let table: Option<Table> = instance.get_table(&mut *store, "__indirect_function_table");
         let table = table.ok_or_else(|| module_error("no export `__indirect_function_table`"))?;
         let interpret = function(store, "engine_interpret")?;
-        let first = table.grow(&mut *store, PARTS as u64, Ref::Func(Some(interpret))).map_err(module_error)?;
+        let first =
+            table.grow(&mut *store, PARTS as u64, Ref::Func(Some(interpret))).map_err(module_error)?;
         if self.modules.iter().any(Option::is_some) {
             let memory: Extern = store.data().memory()?.into();
             let mut imports = vec![memory];
@@ -190,7 +194,13 @@ fn module(part: usize, bodies: &[Function]) -> Vec<u8> {
     let size = pages.len() as u64;
     let mut tables = TableSection::new();
     let element_type = RefType::FUNCREF;
-    tables.table(TableType { element_type, table64: false, minimum: size, maximum: Some(size), shared: false });
+    tables.table(TableType {
+        element_type,
+        table64: false,
+        minimum: size,
+        maximum: Some(size),
+        shared: false,
+    });
     let mut elements = ElementSection::new();
     elements.active(None, &ConstExpr::i32_const(0), Elements::Functions(pages.into()));
     let mut exports = ExportSection::new();

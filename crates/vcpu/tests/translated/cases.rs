@@ -1,6 +1,8 @@
 //! Random programs, and random states to start them in.
 
+use crate::Random;
 use crate::machine::*;
+use crate::mixed::Mixed;
 use crate::programs::{BANK, Program};
 
 /// Programs of a batch, and how often each is started.
@@ -13,8 +15,13 @@ const NO_EXECUTE: u64 = 1 << 63;
 
 /// A program, and what all its starts have in common.
 pub struct Guest {
-    pub program: Program,
     pub seed: u64,
+    /// Where the program starts.
+    pub start: u64,
+    pub code: Vec<u8>,
+    /// Where its instructions start.
+    starts: Vec<u64>,
+    random: Random,
     long: bool,
     /// Whether it is executed in ring 0.
     pub kernel: bool,
@@ -39,17 +46,23 @@ fn pages(long: bool) -> Vec<u64> {
 
 impl Guest {
     pub fn new(seed: u64, long: bool) -> Self {
-        let mut program = Program::new(seed, long);
+        let (mut random, start, code, starts) = if seed.is_multiple_of(2) {
+            let Program { random, start, code, starts, .. } = Program::new(seed, long);
+            (random, start, code, starts)
+        } else {
+            let Mixed { random, start, code, starts, .. } = Mixed::new(seed, long);
+            (random, start, code, starts)
+        };
         // Only 64-bit mode has stacks for handlers whatever the program does with its own.
-        let kernel = long && program.random.percent(30);
-        let writable = !kernel && program.random.percent(20);
-        let calm = program.random.percent(60);
-        Self { program, seed, long, kernel, writable, calm, pages: pages(long) }
+        let kernel = long && random.percent(30);
+        let writable = !kernel && random.percent(20);
+        let calm = random.percent(60);
+        Self { seed, start, code, starts, random, long, kernel, writable, calm, pages: pages(long) }
     }
 
     /// A value for a register or memory: often a pointer to the end of a page, or to code.
     fn value(&mut self) -> u64 {
-        let Self { program: Program { random, start, code, starts, .. }, kernel, calm, pages, .. } = self;
+        let Self { random, start, code, starts, kernel, calm, pages, .. } = self;
         let most = *calm && random.percent(80);
         match random.below(12) {
             _ if most => random.pick(&pages[3..]) + random.below(0x200) * 8,
@@ -81,7 +94,7 @@ impl Guest {
     pub fn data(&mut self) -> Vec<u8> {
         let mut data = vec![0; DATA_BYTES as usize];
         for frame in data.chunks_mut(0x1000) {
-            let step = if self.long && self.program.random.percent(50) { 8 } else { 4 };
+            let step = if self.long && self.random.percent(50) { 8 } else { 4 };
             let every = if self.calm { step } else { 256 };
             for at in (0..64).chain(0xFC0..0x1000).step_by(step).chain((64..0xFC0).step_by(every)) {
                 frame[at..at + step].copy_from_slice(&self.value().to_le_bytes()[..step]);
@@ -91,10 +104,10 @@ impl Guest {
     }
 
     /// The frames of code.
-    pub fn code(&self) -> Vec<u8> {
+    pub fn frames_of_code(&self) -> Vec<u8> {
         let mut code = vec![0xCC; CODE_BYTES as usize];
-        let at = (self.program.start - CODE) as usize;
-        code[at..at + self.program.code.len()].copy_from_slice(&self.program.code);
+        let at = (self.start - CODE) as usize;
+        code[at..at + self.code.len()].copy_from_slice(&self.code);
         code
     }
 
@@ -103,7 +116,7 @@ impl Guest {
         let code = if self.writable { 7 } else { 5 };
         let mut entries = vec![(entry_place(CODE, self.long), frames | code)];
         for page in self.pages.clone() {
-            let random = &mut self.program.random;
+            let random = &mut self.random;
             let (frame, is_code) = match random.below(20) {
                 _ if page == CODE + 0x1000 => (frames + 0x1000, true),
                 0 => (NO_RAM, false),
@@ -134,8 +147,8 @@ impl Guest {
             put(at, &place.to_le_bytes());
             put(at + 8, &entry.to_le_bytes());
         }
-        let timer = match self.program.random.below(8) {
-            0 => 1 + self.program.random.below(100),
+        let timer = match self.random.below(8) {
+            0 => 1 + self.random.below(100),
             _ => ENOUGH,
         };
         let (data, code) = (DATA + number * DATA_BYTES, PRISTINE_CODE + number * CODE_BYTES);
@@ -144,7 +157,7 @@ impl Guest {
         }
         let mut words: Vec<u64> = (0..if self.long { 15 } else { 7 }).map(|_| self.value()).collect();
         let mut stack = self.value();
-        let random = &mut self.program.random;
+        let random = &mut self.random;
         if random.percent(50) {
             stack = random.pick(&self.pages) + 0x800 + 4 * random.below(0x200);
         }
@@ -152,7 +165,7 @@ impl Guest {
         let flags = random.next() & 0x8D5 | 0x202;
         let (code, data) = if self.kernel { (KERNEL_CODE, KERNEL_DATA) } else { (USER_CODE, USER_DATA) };
         // From its start, or from some other instruction, as programs end early.
-        let rip = if random.percent(50) { self.program.start } else { random.pick(&self.program.starts) };
+        let rip = if random.percent(50) { self.start } else { random.pick(&self.starts) };
         words.extend([rip, code, flags, stack, data]);
         let size = if self.long { 8 } else { 4 };
         for (index, word) in words.iter().enumerate() {
@@ -161,7 +174,7 @@ impl Guest {
         put(CASE_FX, &0x37F_u16.to_le_bytes());
         put(CASE_FX + 24, &0x1F80_u32.to_le_bytes());
         for at in (CASE_FX + 160..CASE_FX + 416).step_by(8) {
-            put(at, &self.program.random.next().to_le_bytes());
+            put(at, &self.random.next().to_le_bytes());
         }
         case
     }

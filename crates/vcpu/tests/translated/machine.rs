@@ -44,8 +44,8 @@ pub const NO_RAM: u64 = 0x9000_0000;
 
 /// Bytes of a case and of a result.
 pub const RECORD: u64 = 0x400;
-// What is where in a case; before that there are the number of entries of page tables, where data, the code's frames and
-// the pristine code lie, and the timer's instructions.
+// What is where in a case; before that there are the number of entries of page tables, where data, the code's
+// frames and the pristine code lie, and the timer's instructions.
 pub const CASE_ENTRIES: u64 = 0x20;
 pub const CASE_WORDS: u64 = 0x160;
 pub const CASE_FX: u64 = 0x200;
@@ -389,7 +389,8 @@ impl Assembler {
         self.bytes(&[0x57, 0x56, 0x55, 0x53, 0x52, 0x51, 0x50]);
         self.segments();
         self.base();
-        // cld; xor eax, eax; out TIMER_PORT, eax; mov edi, [ebx + NEXT_RESULT]; add edi, ebx; push edi; lea esi, [esp + 8 or 4]
+        // cld; xor eax, eax; out TIMER_PORT, eax; mov edi, [ebx + NEXT_RESULT]; add edi, ebx; push edi;
+        // lea esi, [esp + 8 or 4]
         self.bytes(&[0xFC, 0x31, 0xC0, 0xE7, TIMER_PORT, 0x8B, 0xBB]);
         self.number(NEXT_RESULT);
         self.wide(&[0x01, 0xDF]);
@@ -422,7 +423,8 @@ impl Assembler {
         self.wide(&[0x83, 0xC2, 4]);
         self.bytes(&[0xFF, 0xCD, 0x75]);
         self.back(frame);
-        // mov esi, [ebx + NEXT_CASE]; add esi, ebx; mov ecx, [esi]; lea edx, [esi + CASE_ENTRIES]; add edi, RESULT_ENTRIES
+        // mov esi, [ebx + NEXT_CASE]; add esi, ebx; mov ecx, [esi]; lea edx, [esi + CASE_ENTRIES];
+        // add edi, RESULT_ENTRIES
         self.bytes(&[0x8B, 0xB3]);
         self.number(NEXT_CASE);
         self.wide(&[0x01, 0xDE]);

@@ -1,0 +1,133 @@
+//! What decoded code knows of translations: which blocks have one, how often blocks are executed, and where code leads to that
+//! goes to an address.
+
+#![allow(
+    unsafe_code,
+    reason = "blocks and entries of tables are reached by pointers that are made from numbers in bounds"
+)]
+
+use super::{Block, CodeCache, JUMPS, Link, Member, Offset};
+use crate::memory::PAGE;
+use crate::state::Mode;
+
+/// The part with the kernel's code, and that with the code of programs.
+pub(crate) const KERNEL: u32 = 1;
+/// See [`KERNEL`].
+pub(crate) const PROGRAMS: u32 = 2;
+
+/// Where the translation of a block is: the part, a module, in the highest four bits, 0 if there is none; a function of
+/// its table in 16 bits; an entry of that in the lowest 12.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub(crate) struct Translated(pub(crate) u32);
+
+impl Translated {
+    /// Not translated.
+    pub(crate) const NONE: Self = Self(0);
+    /// The least that is.
+    pub(crate) const SOME: Self = Self(1);
+    /// More than any: nothing is executed by its translation for a while.
+    pub(crate) const LATER: Self = Self(u32::MAX);
+    /// Not translated, and it is counted how often the block is executed.
+    pub(crate) const COUNTED: Self = Self::new(15, 0, 0);
+    /// What 16 and 12 bits hold.
+    pub(crate) const FUNCTIONS: u32 = 1 << 16;
+    pub(crate) const ENTRIES: u32 = 1 << 12;
+
+    /// In part `part`, which is not 0.
+    pub(crate) const fn new(part: u32, function: u32, entry: u32) -> Self {
+        Self(part << 28 | (function & 0xFFFF) << 12 | entry & 0xFFF)
+    }
+
+    /// The part that code is executed by in a mode: what was made in another one stays there.
+    pub(crate) const fn part_of(mode: Mode) -> u32 {
+        if mode.0 & Mode::USER != 0 { PROGRAMS } else { KERNEL }
+    }
+
+    pub(crate) const fn part(self) -> u32 {
+        self.0 >> 28
+    }
+
+    pub(crate) const fn function(self) -> u32 {
+        self.0 >> 12 & 0xFFFF
+    }
+
+    pub(crate) const fn entry(self) -> u32 {
+        self.0 & 0xFFF
+    }
+}
+
+/// Where translated code leads to that goes to an address: one look instead of several at blocks all over the arena.
+#[repr(C)]
+pub(super) struct Jump {
+    /// The instruction pointer.
+    pub(super) rip: u64,
+    /// As in `Seen`.
+    pub(super) key: u32,
+    pub(super) translated: Translated,
+    /// The block that was found there last, whatever the key.
+    pub(super) block: Link,
+}
+
+impl CodeCache {
+    /// Counts an execution of a block.
+    pub(crate) fn count(&mut self, block: &Block) {
+        // SAFETY: blocks are numbered by `insert`, and there are no more than BLOCKS.
+        let count = unsafe { &mut *self.counts.add(block.number as usize) };
+        *count = count.saturating_add(1);
+    }
+
+    /// How often a block was executed while that was counted.
+    pub(crate) fn count_of(&self, block: &Block) -> u32 {
+        // SAFETY: as above.
+        unsafe { *self.counts.add(block.number as usize) }
+    }
+
+    /// Ends the counting: all blocks count as not translated, and forget their numbers.
+    pub(crate) fn end_counting(&mut self, blocks: &[Offset]) {
+        self.untranslated = Translated::NONE;
+        // SAFETY: they are blocks.
+        unsafe {
+            for block in blocks {
+                (*self.at::<Block>(*block)).translated = Translated::NONE;
+            }
+            self.counts.write_bytes(0, self.blocks as usize + 1);
+            self.jumps.write_bytes(0, JUMPS);
+        }
+    }
+
+    /// What was at `rip` when it was found last, or 0.
+    pub(crate) fn likely(&self, rip: u64) -> Offset {
+        // SAFETY: `jump` points into the table.
+        let jump = unsafe { &*self.jump(rip) };
+        if jump.rip == rip && jump.block != Link::NONE { jump.block.offset() } else { self.noted(rip) }
+    }
+
+    pub(super) fn jump(&self, rip: u64) -> *mut Jump {
+        let index = ((rip ^ (rip >> 12)) as usize) % JUMPS;
+        // SAFETY: the index is below JUMPS.
+        unsafe { self.jumps.add(index) }
+    }
+
+    /// All blocks there are, in the order in which they were made.
+    pub(crate) fn all(&self) -> Vec<Offset> {
+        let mut all = Vec::new();
+        for index in 0..self.page_count {
+            // SAFETY: it is one of the pages; members are what `join` made, and their blocks what `insert` made.
+            unsafe {
+                let mut member = (*self.pages.add(index)).members;
+                while member != 0 {
+                    let Member { block, next } = *self.at::<Member>(member);
+                    // Others are listed where they begin.
+                    if (*self.at::<Block>(block)).physical / PAGE == index as u64 {
+                        all.push(block);
+                    }
+                    member = next;
+                }
+            }
+        }
+        // SAFETY: as above.
+        all.sort_unstable_by_key(|block| unsafe { (*self.at::<Block>(*block)).number });
+        all
+    }
+}
