@@ -10,7 +10,7 @@ use crate::{Bus, EngineSnapshot, VcpuError};
 pub enum EngineKind {
     /// The core of the v86 project: i686, translated to WebAssembly while it runs.
     V86,
-    /// This project's own (`engine/`): i686 and x86-64, interpreted.
+    /// This project's own (`engine/`): i686 and x86-64, interpreted and, for what a prepared snapshot has executed often, translated.
     #[default]
     Wx86,
 }

@@ -148,3 +148,62 @@ impl Group {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The groups of accesses at these distances from a register, of 4 bytes each.
+    fn groups(distances: &[i64]) -> (Vec<usize>, Groups) {
+        let symbol = Symbols::default().of(3);
+        let mut groups = Groups::default();
+        for distance in distances {
+            groups.next(Some(symbol.and(*distance)), 4, false);
+        }
+        groups.form();
+        let of = distances.iter().map(|distance| groups.next(Some(symbol.and(*distance)), 4, false).0).collect();
+        (of, groups)
+    }
+
+    #[test]
+    fn accesses_that_are_near_share_a_look() {
+        let (of, groups) = groups(&[8, 0, 60, 64, -4]);
+        assert_eq!(of, [0, 0, 0, 1, 2]);
+        assert_eq!((groups.at(0).from, groups.at(0).to), (0, 64));
+    }
+
+    #[test]
+    fn those_that_are_far_apart_do_not_even_where_distances_would_overflow() {
+        for far in [1 << 31, 1 << 32, i64::from(i32::MIN), (1 << 32) - 4] {
+            assert_eq!(groups(&[i64::from(i32::MAX) - 3, far.wrapping_add(1 << 33)]).0, [0, 1], "{far:#x}");
+        }
+        assert_eq!(groups(&[0, 1 << 32]).0, [0, 1]);
+    }
+
+    #[test]
+    fn what_is_written_counts_for_the_group() {
+        let symbol = Symbols::default().of(4);
+        let mut groups = Groups::default();
+        groups.next(Some(symbol), 4, false);
+        groups.next(Some(symbol.and(4)), 8, true);
+        groups.next(None, 8, false);
+        groups.next(None, 8, false);
+        groups.form();
+        assert!(groups.at(0).write && !groups.at(1).write);
+        assert_eq!((groups.at(0).from, groups.at(0).to), (0, 12));
+        // What nothing is known of is looked at alone.
+        let of: Vec<usize> = (0..4).map(|_| groups.next(None, 8, false).0).collect();
+        assert_eq!(of, [0, 0, 1, 2]);
+    }
+
+    #[test]
+    fn a_register_that_is_written_is_another_number() {
+        let mut symbols = Symbols::default();
+        let before = symbols.of(0);
+        symbols.set(1, Some(before.and(16)));
+        assert_eq!(symbols.of(1), before.and(16));
+        symbols.renew(0);
+        assert_ne!(symbols.of(0), before);
+        assert_ne!(symbols.of(0), symbols.of(1));
+    }
+}
