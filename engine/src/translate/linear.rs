@@ -161,7 +161,8 @@ mod tests {
             groups.next(Some(symbol.and(*distance)), 4, false);
         }
         groups.form();
-        let of = distances.iter().map(|distance| groups.next(Some(symbol.and(*distance)), 4, false).0).collect();
+        let of =
+            distances.iter().map(|distance| groups.next(Some(symbol.and(*distance)), 4, false).0).collect();
         (of, groups)
     }
 
