@@ -105,7 +105,7 @@ pub fn flags_at_fault(instruction: &Instruction) -> u64 {
 }
 
 /// Whether the instruction makes several checks and accesses whose order is the processor's own business: far branches
-/// and returns, loads and stores of the x87's state, loads of segment registers from the stack. Which of several faults comes first, and what was pushed before, is not compared.
+/// and returns, loads and stores of the x87's state, loads of segment registers from the stack, comparisons of strings. Which of several faults comes first, and what was pushed before, is not compared.
 pub fn has_free_order(instruction: &Instruction) -> bool {
     use Mnemonic::*;
     let is_far_call = matches!(instruction.mnemonic(), Call | Jmp)
@@ -118,11 +118,17 @@ pub fn has_free_order(instruction: &Instruction) -> bool {
     );
     // Operands of ten bytes are read and written in two parts.
     let in_parts = instruction.memory_size().size() == 10;
+    // Either of the two may be read first: AMD's family 1Ah does it in another order than its predecessors.
+    let compares_strings = matches!(
+        instruction.code(),
+        Code::Cmpsb_m8_m8 | Code::Cmpsw_m16_m16 | Code::Cmpsd_m32_m32 | Code::Cmpsq_m64_m64
+    );
     let pops_segment = instruction.mnemonic() == Pop && instruction.op0_register().is_segment_register();
     is_far_call
         || moves_state
         || in_parts
         || pops_segment
+        || compares_strings
         || matches!(instruction.mnemonic(), Retf | Iret | Iretd | Iretq)
 }
 
