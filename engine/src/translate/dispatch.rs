@@ -10,11 +10,11 @@ use crate::code::{Block, CodePlaces, KERNEL, Link};
 use crate::interpret::Exit;
 use crate::memory::{Entry, PAGE_MASK};
 
-/// `(address)`: goes there if it has been done before, else by [`find`].
+/// `(address, likely)`: goes there if it has been done before, else by [`find`].
 pub(super) fn dispatch(places: Places) -> (Vec<u8>, Vec<u32>) {
     let code = places.code;
-    let mut body = Body::new(1);
-    let address = 0;
+    let mut body = Body::new(2);
+    let (address, likely) = (0, 1);
     let [jump, key] = [(); 2].map(|()| body.local(ValType::I32));
     let unknown = body.block();
     push_jump(&mut body, places, address);
@@ -31,7 +31,7 @@ pub(super) fn dispatch(places: Places) -> (Vec<u8>, Vec<u32>) {
     body.w().local_get(jump).i32_load(at(CodePlaces::JUMP_TRANSLATED)).local_set(key);
     enter_code(&mut body, key);
     body.end();
-    body.w().local_get(address).i32_const(0).return_call(FIND);
+    body.w().local_get(address).local_get(likely).return_call(FIND);
     body.finish()
 }
 
@@ -73,21 +73,22 @@ pub(super) fn find(places: Places, part: u32, call: u32, entries: u32, ram: u32)
     push_jump(&mut find.body, places, address);
     find.body.w().local_set(jump).local_get(likely);
     find.body.when();
-    find.body.w().local_get(jump).local_get(address).i64_store(at(CodePlaces::JUMP_RIP));
-    find.body.w().local_get(jump).i32_const(0).i32_store(at(CodePlaces::JUMP_KEY));
-    find.body.w().local_get(jump).local_get(likely).i32_const(code.arena as i32).i32_sub().local_tee(offset);
-    find.body.w().i32_store(at(CodePlaces::JUMP_BLOCK)).local_get(likely).local_set(block);
+    find.body.w().local_get(likely).i32_const(code.arena as i32).i32_sub().local_set(offset);
     if is_kernel {
         find.push_is_valid();
-        find.body.br_if(found);
-        find.body.br(unknown);
     } else {
+        find.body.w().local_get(likely).local_set(block);
         find.push_is_there(entries, ram);
-        find.body.w().i32_eqz();
-        find.body.br_if(unknown);
-        find.note();
-        find.body.br(found);
     }
+    find.body.when();
+    find.body.w().local_get(jump).local_get(address).i64_store(at(CodePlaces::JUMP_RIP));
+    find.body.w().local_get(jump).i32_const(0).i32_store(at(CodePlaces::JUMP_KEY));
+    find.body.w().local_get(jump).local_get(offset).i32_store(at(CodePlaces::JUMP_BLOCK));
+    if !is_kernel {
+        find.note();
+    }
+    find.body.br(found);
+    find.body.end();
     find.body.end();
     find.body.w().local_get(jump).i64_load(at(CodePlaces::JUMP_RIP)).local_get(address).i64_ne();
     find.body.br_if(other);
@@ -122,6 +123,11 @@ pub(super) fn find(places: Places, part: u32, call: u32, entries: u32, ram: u32)
     find.body.br_if(found);
     find.body.end();
     // The interpreter looks for it, and notes it in the table.
+    find.body.w().local_get(likely);
+    find.body.when();
+    find.body.w().local_get(jump).local_get(likely).i32_const(code.arena as i32).i32_sub();
+    find.body.w().i32_store(at(CodePlaces::JUMP_BLOCK));
+    find.body.end();
     find.body.store64(places.rip(), address);
     find.body.w().i32_const(0).local_get(jump).i32_const(CodePlaces::JUMP_BLOCK as i32).i32_add();
     find.body.w().i32_store(at(places.link()));
@@ -252,7 +258,7 @@ pub(super) fn then(places: Places) -> (Vec<u8>, Vec<u32>) {
     body.w().i32_const(Exit::CHECK.number() as i32).return_();
     body.end();
     body.load64(places.rip());
-    body.w().return_call(DISPATCH);
+    body.w().i32_const(0).return_call(DISPATCH);
     body.finish()
 }
 

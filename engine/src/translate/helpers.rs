@@ -24,9 +24,9 @@ impl Helper {
     }
 }
 
-/// Functions every module has itself: goes to `(address)`.
+/// Functions every module has itself: goes to `(address, likely)`, the place of the block that was there before, or 0.
 pub(super) const DISPATCH: u32 = 6;
-/// The same where more is to be looked at: `(address, likely)`, the place of the block that was there before, or 0.
+/// The same where more is to be looked at.
 pub(super) const FIND: u32 = 7;
 // 8 calls the function and the entry that a block's [`Translated`](super::Translated) names: it is for the engine.
 /// Executes the general instruction `(uop, block, next)`, and goes on with what a [`Translated`](super::Translated) names, or as

@@ -52,7 +52,7 @@ const IMPORTS: [(&str, u32); 6] = [
 ];
 /// Types of the functions that each part begins with: going to an address (known before, or not), `enter`, a general
 /// instruction and what follows.
-const OWN_TYPES: [u32; OWN_FUNCTIONS as usize] = [5, 7, CODE_TYPE, 6];
+const OWN_TYPES: [u32; OWN_FUNCTIONS as usize] = [7, 7, CODE_TYPE, 6];
 
 /// Translated code at one moment. Clones share everything.
 #[derive(Clone, Default)]

@@ -8,10 +8,24 @@ use crate::memory::{PAGE, PAGE_MASK};
 use crate::state::PAGE_REGISTER;
 
 impl Page<'_> {
-    /// Goes to the address in a variable. The flags are stored.
-    pub(in crate::translate) fn go_to(&mut self, address: u32) {
+    /// Goes to the address in a variable, where `likely`, a block or 0, was before. The flags are stored.
+    pub(in crate::translate) fn go_to(&mut self, address: u32, likely: Offset) {
         self.push_address(address);
-        self.body.w().return_call(DISPATCH);
+        let place = if likely == 0 { 0 } else { self.place_of(likely) };
+        self.body.w().i32_const(place as i32).return_call(DISPATCH);
+    }
+
+    /// Goes to the address in a variable, which was computed; `links` are behind the branch.
+    pub(in crate::translate) fn go_to_computed(&mut self, address: u32, links: u32) {
+        let [taken, _] = self.ways(links);
+        let likely = Some(taken.block).filter(|block| self.is_here(*block)).unwrap_or(0);
+        self.go_to(address, likely);
+    }
+
+    /// Whether a block is still there, and translated in this part.
+    fn is_here(&self, block: Offset) -> bool {
+        let there = self.at(block);
+        block != 0 && there.physical != u64::MAX && there.translated.part() == self.part
     }
 
     /// The ways of the branch whose links are the micro-operation after `number`: the taken and the other one.
@@ -43,7 +57,7 @@ impl Page<'_> {
         let is_near = u64::try_from(way.distance).is_ok_and(|distance| distance < PAGE);
         match self.linked(way).filter(|_| !is_near) {
             Some(block) => self.go_if_still(address, block),
-            None => self.go_to(address),
+            None => self.go_to(address, 0),
         }
     }
 
@@ -105,10 +119,7 @@ impl Page<'_> {
     /// The block that a branch to another page has led to, if it may be gone to without the interpreter.
     pub(in crate::translate) fn linked(&self, way: Way) -> Option<Offset> {
         let there = self.at(way.block);
-        let fits = way.block != 0
-            && there.physical != u64::MAX
-            && (there.physical ^ way.distance as u64) & PAGE_MASK == 0
-            && there.translated.part() == self.part;
+        let fits = self.is_here(way.block) && (there.physical ^ way.distance as u64) & PAGE_MASK == 0;
         fits.then_some(way.block)
     }
 

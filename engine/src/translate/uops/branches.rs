@@ -173,7 +173,7 @@ impl Page<'_> {
                 self.put(double, uop.a);
                 self.raise_top(double, 4);
                 self.store_flags();
-                self.go_to(target.first().copied().unwrap_or(0));
+                self.go_to(target.first().copied().unwrap_or(0), 0);
             }
             _ => return false,
         }
@@ -220,7 +220,7 @@ impl Page<'_> {
             self.push_all(size, &[back], place);
         }
         self.store_flags();
-        self.go_to(target);
+        self.go_to_computed(target, links);
     }
 
     /// Leaves `uop` to the interpreter if an address is none.
@@ -253,6 +253,6 @@ impl Page<'_> {
         self.raise_top(size, bytes.wrapping_add(more));
         self.put_all(size, registers, &values);
         self.store_flags();
-        self.go_to(target);
+        self.go_to(target, 0);
     }
 }
