@@ -76,8 +76,8 @@ pub extern "C" fn engine_invalidate(start: u64, end: u64) {
     }
 }
 
-/// Where the host puts what calls translated code: the number of the table's entries before that, plus the part.
-/// Called once, after `engine_new`.
+/// Where the host puts what calls translated code: the number of the table's entries before that, less one, as parts are
+/// counted from 1; 0 where there is no machine code for any. Called after `engine_new`, and for each restored machine.
 #[unsafe(no_mangle)]
 pub extern "C" fn engine_set_translations(index: u32) {
     if let Some(cpu) = cpu() {

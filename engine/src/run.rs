@@ -110,7 +110,8 @@ impl Cpu {
         if self.shared.take_was_idle() {
             self.warm_from = now.wrapping_add(COLD);
         }
-        self.translated = if now < self.warm_from { Translated::LATER } else { Translated::SOME };
+        let uses_translations = self.translations != 0 && now >= self.warm_from;
+        self.translated = if uses_translations { Translated::SOME } else { Translated::LATER };
         self.budget = instructions.min(1 << 40) as i64;
         self.withheld = 0;
         self.limit = now.wrapping_add(self.budget as u64);

@@ -176,7 +176,7 @@ pub struct Cpu {
     pub(crate) translated: Translated,
     /// How many instructions will have been executed when translated code is used again.
     pub(crate) warm_from: u64,
-    /// Index in the module's table of what calls translations, by their part.
+    /// Index in the module's table of what calls translations, by their part; 0 if there are none.
     pub(crate) translations: u32,
     /// Linear address of the last page fault, until it is delivered.
     pub fault_address: u64,

@@ -88,10 +88,13 @@
       (if (i32.eq (local.get $letter) (i32.const 0x65)) ;; e
         (then (call $port_write (i32.const 0x12) (i32.const 1) (i32.const 0))))
       (if (i32.eq (local.get $letter) (i32.const 0x76)) (then (call $set (i64.load (i32.const 2072))))) ;; v
-      (if (i32.eq (local.get $letter) (i32.const 0x78)) ;; x: enters the translated part 1
+      (if (i32.eq (local.get $letter) (i32.const 0x78)) ;; x: enters the translated part 1, or interprets if there is none
         (then
-          (call $set (i64.extend_i32_u
-            (call_indirect (type $enter) (i32.const 7) (i32.add (i32.load (i32.const 2080)) (i32.const 1)))))))
+          (if (i32.load (i32.const 2080))
+            (then
+              (call $set (i64.extend_i32_u
+                (call_indirect (type $enter) (i32.const 7) (i32.add (i32.load (i32.const 2080)) (i32.const 1))))))
+            (else (call $set (i64.const 9))))))
       (if (i32.eq (local.get $letter) (i32.const 0x40)) (then (return (i32.const 2)))) ;; @
       (if (i32.eq (local.get $letter) (i32.const 0x74)) (then (return (i32.const 3)))) ;; t
       (if (i32.eq (local.get $letter) (i32.const 0x3f)) (then (return (i32.const 9)))) ;; ?

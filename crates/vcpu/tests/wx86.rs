@@ -165,7 +165,7 @@ fn translated_code_is_entered_where_there_is_machine_code_for_it() {
         assert_eq!(cpu.run().unwrap(), Slice::Halted);
         (notes(&seen), cpu.snapshot().unwrap())
     };
-    assert_eq!(goes_on(&snapshot).0, [8]);
+    assert_eq!(goes_on(&snapshot).0, [9], "the engine knows that there is none");
     // SAFETY: it is what has just been compiled.
     unsafe { snapshot.load_code(&ENGINE, file.path()).unwrap() };
     let (translated, later) = goes_on(&snapshot);

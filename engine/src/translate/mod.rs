@@ -1,8 +1,8 @@
 //! The translator: from blocks of micro-operations to WebAssembly, ahead of time.
 //!
-//! What a prepared snapshot has decoded is translated as a whole, one function for each page of code, in two modules: the
-//! *parts*, the kernel's and the programs'. Between blocks of a page code goes by branches of WebAssembly; to another page by a
-//! tail call, if the page is still what it was when both blocks met; everywhere else by [`dispatch`]. Translated code does
+//! What a prepared snapshot has executed often is translated, one function for the blocks of a page that lead to each other, in two
+//! modules: the *parts*, the kernel's and the programs'. Between blocks of a function code goes by branches of WebAssembly; to another
+//! page by a tail call, if that is still what it was when both blocks met; everywhere else by [`dispatch`]. Translated code does
 //! what the interpreter does, block by block and with the same count of instructions, and leaves all that is rare to it: it
 //! returns the micro-operation with which the interpreter goes on. So it can be thrown away, or be absent, at any time.
 
@@ -38,8 +38,9 @@ struct Code {
 }
 
 impl Cpu {
-    /// Translates the blocks that were executed at least `least` times since [`Cpu::renew_code`]. `function` gets the bodies of one part's functions, in their order, before
-    /// those of the next (see `helpers`), and where in them are branches that are hardly ever taken.
+    /// Translates the blocks that were executed at least `least` times since [`Cpu::renew_code`]. `function` gets the bodies of one
+    /// part's functions, in their order, before those of the next (see `helpers`), and where in them are branches that are
+    /// hardly ever taken.
     pub fn translate_code(&mut self, least: u32, mut function: impl FnMut(u32, &[u8], &[u32])) {
         let all = self.code.all();
         let chosen: Vec<Offset> =

@@ -81,8 +81,10 @@ impl<B: Bus> Wx86<B> {
         let EngineSnapshot { memory, ram, instructions, own: Own::Wx86(translation) } = snapshot else {
             return Err(of_another_engine(snapshot));
         };
-        // Where translated code is called is written in the memory, and is always the same.
-        let (mut vcpu, _) = Self::over(module, memory.clone(), translation.clone(), bus)?;
+        let (mut vcpu, translations) = Self::over(module, memory.clone(), translation.clone(), bus)?;
+        // Otherwise each block that is translated would be called for nothing.
+        let set_translations = vcpu.exports.set_translations.clone();
+        vcpu.call(&set_translations, if translation.is_executable() { translations } else { 0 })?;
         vcpu.share(ram.clone())?;
         vcpu.instructions = *instructions;
         Ok(vcpu)

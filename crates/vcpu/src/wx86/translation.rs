@@ -97,6 +97,11 @@ impl Translation {
         Self { wasm, ..Self::default() }
     }
 
+    /// Whether there is machine code for some of it.
+    pub(super) fn is_executable(&self) -> bool {
+        self.modules.iter().any(Option::is_some)
+    }
+
     /// Machine code of each part.
     pub(crate) fn compile(&self) -> Result<Vec<Vec<u8>>, VcpuError> {
         let engine = compiler::engine(Effort::Optimized)?;
@@ -140,7 +145,7 @@ impl Translation {
         let interpret = function(store, "engine_interpret")?;
         let first =
             table.grow(&mut *store, PARTS as u64, Ref::Func(Some(interpret))).map_err(module_error)?;
-        if self.modules.iter().any(Option::is_some) {
+        if self.is_executable() {
             let memory: Extern = store.data().memory()?.into();
             let mut imports = vec![memory];
             for (name, _) in IMPORTS {

@@ -17,26 +17,7 @@ impl Page<'_> {
             self.zero_extend(size);
         }
         self.body.value(Value::Constant(count as i32), wide);
-        match (by, wide) {
-            (Shift::Left, true) => {
-                self.body.w().i64_shl();
-            }
-            (Shift::Left, false) => {
-                self.body.w().i32_shl();
-            }
-            (Shift::Right, true) => {
-                self.body.w().i64_shr_u();
-            }
-            (Shift::Right, false) => {
-                self.body.w().i32_shr_u();
-            }
-            (Shift::Arithmetic, true) => {
-                self.body.w().i64_shr_s();
-            }
-            (Shift::Arithmetic, false) => {
-                self.body.w().i32_shr_s();
-            }
-        };
+        self.shift_stacked(by, wide);
         let result = self.wrapped(size);
         self.body.w().local_get(result);
         self.put(size, a);
@@ -64,26 +45,7 @@ impl Page<'_> {
         if wide {
             self.body.w().i64_extend_i32_u();
         }
-        match (by, wide) {
-            (Shift::Left, true) => {
-                self.body.w().i64_shl();
-            }
-            (Shift::Left, false) => {
-                self.body.w().i32_shl();
-            }
-            (Shift::Right, true) => {
-                self.body.w().i64_shr_u();
-            }
-            (Shift::Right, false) => {
-                self.body.w().i32_shr_u();
-            }
-            (Shift::Arithmetic, true) => {
-                self.body.w().i64_shr_s();
-            }
-            (Shift::Arithmetic, false) => {
-                self.body.w().i32_shr_s();
-            }
-        };
+        self.shift_stacked(by, wide);
         let result = self.body.keep(wide);
         self.body.w().local_get(result);
         self.put(size, a);
@@ -204,5 +166,14 @@ impl Page<'_> {
         self.body.w().i32_const(11).i32_shl().i32_or();
         let bits = self.body.keep(false);
         self.set_pending(Pending::Bits { wide: false, bits, result });
+    }
+
+    /// Shifts the number on the stack by that on top of it.
+    fn shift_stacked(&mut self, by: Shift, wide: bool) {
+        match by {
+            Shift::Left => sized!(self.body, wide, i64_shl, i32_shl),
+            Shift::Right => sized!(self.body, wide, i64_shr_u, i32_shr_u),
+            Shift::Arithmetic => sized!(self.body, wide, i64_shr_s, i32_shr_s),
+        }
     }
 }
