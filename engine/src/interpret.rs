@@ -21,22 +21,22 @@ use crate::state::PAGE_REGISTER;
 use crate::{Cpu, Fault, flag, general};
 
 /// Byte offsets of registers in `Cpu::regs`.
-const RAX: u8 = 0;
-const CL: u8 = 8;
-const RDX: u8 = 2 * 8;
+pub(crate) const RAX: u8 = 0;
+pub(crate) const CL: u8 = 8;
+pub(crate) const RDX: u8 = 2 * 8;
 const RBX: u8 = 3 * 8;
-const RSP: u8 = 4 * 8;
-const RBP: u8 = 5 * 8;
+pub(crate) const RSP: u8 = 4 * 8;
+pub(crate) const RBP: u8 = 5 * 8;
 
 /// Operations of `Cpu::alu`, by their encoding.
-const ADD: u8 = 0;
-const OR: u8 = 1;
-const ADC: u8 = 2;
-const SBB: u8 = 3;
-const AND: u8 = 4;
-const SUB: u8 = 5;
-const XOR: u8 = 6;
-const CMP: u8 = 7;
+pub(crate) const ADD: u8 = 0;
+pub(crate) const OR: u8 = 1;
+pub(crate) const ADC: u8 = 2;
+pub(crate) const SBB: u8 = 3;
+pub(crate) const AND: u8 = 4;
+pub(crate) const SUB: u8 = 5;
+pub(crate) const XOR: u8 = 6;
+pub(crate) const CMP: u8 = 7;
 /// CF and OF.
 const CARRY_AND_OVERFLOW: u32 = flag::CF | flag::OF;
 /// Operations of `Cpu::shift`.
@@ -2070,11 +2070,7 @@ impl Cpu {
                                 indirect!(to)
                             }
                             Op::General | Op::GeneralEnd => {
-                                let general = &*cpu.code.at::<General>(uop.imm as u32);
-                                let start = cpu.regs[PAGE_REGISTER].wrapping_add(u64::from(uop.offset));
-                                cpu.rip = start.wrapping_add(u64::from(uop.a)) & cpu.address_mask;
-                                cpu.uop = uop;
-                                let result = (general.handler)(cpu, &general.insn);
+                                let result = cpu.call_handler(uop);
                                 u = cpu.uop;
                                 if let Err(fault) = result {
                                     cpu.fault = fault;
@@ -2141,6 +2137,19 @@ impl Cpu {
     #[inline(always)]
     fn place(this: *mut Self) -> *mut Self {
         this
+    }
+
+    /// Executes the general instruction of a micro-operation of the current block by its handler; `Cpu::uop` is that then.
+    #[inline(always)]
+    pub(crate) unsafe fn call_handler(&mut self, uop: *const Uop) -> Result<(), Fault> {
+        // SAFETY: the caller is executing it; its record was made with it.
+        unsafe {
+            let general = &*self.code.at::<General>((*uop).imm as u32);
+            let start = self.regs[PAGE_REGISTER].wrapping_add(u64::from((*uop).offset));
+            self.rip = start.wrapping_add(u64::from((*uop).a)) & self.address_mask;
+            self.uop = uop;
+            (general.handler)(self, &general.insn)
+        }
     }
 
     /// Enters the block at `target`, which is noted for the next time and linked at `link`, if that is not null; its first

@@ -4,7 +4,7 @@ mod machine;
 mod programs;
 
 use machine::*;
-use programs::{BANK, Program};
+use programs::{BANK, Program, Random};
 use wasm_sandbox_engine::{Cpu, Seg, Segment, Stop};
 
 /// Frames of data, filled anew for each program.
@@ -19,31 +19,6 @@ const COMPARED: [(u64, u64); 4] =
     [(ROOT, 0x1_0000), (CODE_FRAMES, 0x2000), (STACK0 - 0x1000, 0x1000), (FRAMES, FRAME_COUNT * 0x1000)];
 /// Instructions after which a program has been executed long enough.
 const ENOUGH: u64 = 150;
-/// Random numbers (SplitMix64).
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
-        ((self.next() >> 32) * end) >> 32
-    }
-
-    /// True in so many of 100 cases.
-    pub(crate) fn percent(&mut self, cases: u64) -> bool {
-        self.below(100) < cases
-    }
-
-    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len() as u64) as usize]
-    }
-}
 
 /// Linear pages whose meaning changes; those of code have their own frames.
 fn pages(long: bool) -> Vec<u64> {

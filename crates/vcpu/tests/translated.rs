@@ -21,6 +21,7 @@ use std::sync::LazyLock;
 use bus::{TIMER_VECTOR, Timer};
 use cases::{Guest, PROGRAMS, STARTS};
 use machine::*;
+use programs::Random;
 use wasm_sandbox_vcpu::{CpuEngine, EngineKind, EngineModule, EngineSnapshot, Slice};
 
 /// Slices after which a machine that has not come to its end never will.
@@ -43,32 +44,6 @@ static ENGINE: LazyLock<EngineModule> = LazyLock::new(|| {
     let module = unsafe { EngineModule::load(EngineKind::Wx86, &code, wasm) };
     module.expect("the engine fits; else run `make build`")
 });
-
-/// Random numbers (SplitMix64).
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
-        ((self.next() >> 32) * end) >> 32
-    }
-
-    /// True in so many of 100 cases.
-    pub(crate) fn percent(&mut self, cases: u64) -> bool {
-        self.below(100) < cases
-    }
-
-    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len() as u64) as usize]
-    }
-}
 
 type Cpu = Box<dyn CpuEngine<Timer>>;
 

@@ -21,6 +21,7 @@ use crate::state::Mode;
 
 pub(crate) use calls::Calls;
 pub(crate) use places::CodePlaces;
+pub(crate) use select::{FORM, Form, OPERATION};
 use translated::Jump;
 pub(crate) use translated::{KERNEL, PROGRAMS, Translated};
 pub(crate) use uop::{General, Link, Links, Op, Uop};

@@ -9,17 +9,28 @@ use crate::operand::{address_bits, full_register, register_offset};
 use crate::state::{FS_BASE, GS_BASE, PAGE_REGISTER};
 
 /// Distance between two sizes, two forms, and two operations of the arithmetic in the list of operations.
-const FORM: u16 = 4;
-const OPERATION: u16 = 20;
+pub(crate) const FORM: u16 = 4;
+pub(crate) const OPERATION: u16 = 20;
 
 /// What stands in the operands of a two-operand instruction, in the order of the list of operations.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub(crate) enum Form {
     RegisterRegister,
     RegisterImmediate,
     RegisterMemory,
     MemoryRegister,
     MemoryImmediate,
+}
+
+impl Form {
+    /// All of them, in this order.
+    pub(crate) const ALL: [Self; 5] = [
+        Self::RegisterRegister,
+        Self::RegisterImmediate,
+        Self::RegisterMemory,
+        Self::MemoryRegister,
+        Self::MemoryImmediate,
+    ];
 }
 
 impl Lowering {

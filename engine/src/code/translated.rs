@@ -30,13 +30,20 @@ impl Translated {
     pub(crate) const LATER: Self = Self(u32::MAX);
     /// Not translated, and it is counted how often the block is executed.
     pub(crate) const COUNTED: Self = Self::new(15, 0, 0);
-    /// What 16 and 12 bits hold.
-    pub(crate) const FUNCTIONS: u32 = 1 << 16;
-    pub(crate) const ENTRIES: u32 = 1 << 12;
+    /// How many functions and entries there can be.
+    pub(crate) const FUNCTIONS: u32 = 1 << (Self::PART_SHIFT - Self::FUNCTION_SHIFT);
+    pub(crate) const ENTRIES: u32 = 1 << Self::FUNCTION_SHIFT;
+    /// Where the part and the function are.
+    pub(crate) const PART_SHIFT: u32 = 28;
+    pub(crate) const FUNCTION_SHIFT: u32 = 12;
 
     /// In part `part`, which is not 0.
     pub(crate) const fn new(part: u32, function: u32, entry: u32) -> Self {
-        Self(part << 28 | (function & 0xFFFF) << 12 | entry & 0xFFF)
+        Self(
+            part << Self::PART_SHIFT
+                | (function & (Self::FUNCTIONS - 1)) << Self::FUNCTION_SHIFT
+                | entry & (Self::ENTRIES - 1),
+        )
     }
 
     /// The part that code is executed by in a mode: what was made in another one stays there.
@@ -45,15 +52,15 @@ impl Translated {
     }
 
     pub(crate) const fn part(self) -> u32 {
-        self.0 >> 28
+        self.0 >> Self::PART_SHIFT
     }
 
     pub(crate) const fn function(self) -> u32 {
-        self.0 >> 12 & 0xFFFF
+        self.0 >> Self::FUNCTION_SHIFT & (Self::FUNCTIONS - 1)
     }
 
     pub(crate) const fn entry(self) -> u32 {
-        self.0 & 0xFFF
+        self.0 & (Self::ENTRIES - 1)
     }
 }
 

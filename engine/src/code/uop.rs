@@ -291,3 +291,11 @@ impl From<Links> for Uop {
         unsafe { std::mem::transmute(links) }
     }
 }
+
+impl From<Uop> for Links {
+    /// Of what stands behind a branch, or ends a block without one.
+    fn from(uop: Uop) -> Self {
+        // SAFETY: as above.
+        unsafe { std::mem::transmute(uop) }
+    }
+}

@@ -28,6 +28,10 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// A linear address, shifted to the right and masked, is the distance of its entry from the first, in bytes.
+    pub(crate) const SHIFT: i32 = 12 - size_of::<Self>().trailing_zeros() as i32;
+    /// See [`Entry::SHIFT`].
+    pub(crate) const MASK: i32 = ((ENTRIES - 1) * size_of::<Self>()) as i32;
     /// Where in an entry things are, in bytes.
     pub(crate) const READ: u32 = std::mem::offset_of!(Self, read) as u32;
     pub(crate) const WRITE: u32 = std::mem::offset_of!(Self, write) as u32;

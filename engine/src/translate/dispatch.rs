@@ -4,9 +4,8 @@ use wasm_encoder::ValType;
 
 use super::body::{Body, at};
 use super::helpers::{CODE_TYPE, DISPATCH, FIND, Helper, LOOK, TABLE};
-use super::page::{ENTRY_MASK, ENTRY_SHIFT};
 use super::places::Places;
-use crate::code::{Block, CodePlaces, KERNEL, Link};
+use crate::code::{Block, CodePlaces, KERNEL, Link, Translated};
 use crate::interpret::Exit;
 use crate::memory::{Entry, PAGE_MASK};
 
@@ -44,8 +43,9 @@ fn push_jump(body: &mut Body, places: Places, address: u32) {
 
 /// Goes to what a [`Translated`](crate::code::Translated) in a variable names.
 fn enter_code(body: &mut Body, translated: u32) {
-    body.w().local_get(translated).i32_const(0xFFF).i32_and();
-    body.w().local_get(translated).i32_const(12).i32_shr_u().i32_const(0xFFFF).i32_and();
+    body.w().local_get(translated).i32_const((Translated::ENTRIES - 1) as i32).i32_and();
+    body.w().local_get(translated).i32_const(Translated::FUNCTION_SHIFT as i32).i32_shr_u();
+    body.w().i32_const((Translated::FUNCTIONS - 1) as i32).i32_and();
     body.w().return_call_indirect(TABLE, CODE_TYPE);
 }
 
@@ -139,7 +139,7 @@ pub(super) fn find(places: Places, part: u32, call: u32, entries: u32, ram: u32)
     body.w().i32_const(0).local_get(address).i64_const(!(PAGE_MASK as i64)).i64_and();
     body.w().i64_store(at(places.page()));
     body.w().local_get(block).i32_load(at(CodePlaces::TRANSLATED)).local_tee(translated);
-    body.w().i32_const(28).i32_shr_u().i32_const(part as i32).i32_eq();
+    body.w().i32_const(Translated::PART_SHIFT as i32).i32_shr_u().i32_const(part as i32).i32_eq();
     body.when();
     body.w().local_get(jump).local_get(key).i32_store(at(CodePlaces::JUMP_KEY));
     body.w().local_get(jump).local_get(translated).i32_store(at(CodePlaces::JUMP_TRANSLATED));
@@ -196,8 +196,8 @@ impl Find {
     fn push_is_there(&mut self, entries: u32, ram: u32) {
         let Self { body, places, locals: [_, offset, block, _, _, entry] } = self;
         let address = Self::ADDRESS;
-        body.w().local_get(address).i64_const(ENTRY_SHIFT.into()).i64_shr_u().i32_wrap_i64();
-        body.w().i32_const(ENTRY_MASK).i32_and().i32_const(entries as i32).i32_add().local_tee(*entry);
+        body.w().local_get(address).i64_const(Entry::SHIFT.into()).i64_shr_u().i32_wrap_i64();
+        body.w().i32_const(Entry::MASK).i32_and().i32_const(entries as i32).i32_add().local_tee(*entry);
         body.w().i64_load(at(Entry::EXECUTE));
         body.w().local_get(address).i64_const(!(PAGE_MASK as i64)).i64_and().i64_eq();
         // In RAM.
@@ -249,7 +249,7 @@ pub(super) fn then(places: Places) -> (Vec<u8>, Vec<u32>) {
     body.when();
     body.w().local_get(exit).return_();
     body.end();
-    body.w().local_get(next).i32_const(28).i32_shr_u();
+    body.w().local_get(next).i32_const(Translated::PART_SHIFT as i32).i32_shr_u();
     body.when();
     enter_code(&mut body, next);
     body.end();

@@ -8,10 +8,8 @@
 use crate::Cpu;
 use crate::code::{Block, Uop};
 #[cfg(target_arch = "wasm32")]
-use crate::code::{General, Op, Translated};
+use crate::code::{Op, Translated};
 use crate::interpret::Exit;
-#[cfg(target_arch = "wasm32")]
-use crate::state::PAGE_REGISTER;
 
 #[cfg(target_arch = "wasm32")]
 impl Cpu {
@@ -49,11 +47,8 @@ impl Cpu {
     pub(crate) fn execute_general(&mut self, uop: *const Uop, block: *const Block) -> Exit {
         // SAFETY: translated code passes places that it was made with.
         unsafe {
-            (self.current, self.uop) = (block, uop);
-            let general = &*self.code.at::<General>((*uop).imm as u32);
-            let start = self.regs[PAGE_REGISTER].wrapping_add(u64::from((*uop).offset));
-            self.rip = start.wrapping_add(u64::from((*uop).a)) & self.address_mask;
-            if let Err(fault) = (general.handler)(self, &general.insn) {
+            self.current = block;
+            if let Err(fault) = self.call_handler(uop) {
                 self.fault = fault;
                 return Exit::FAILED;
             }

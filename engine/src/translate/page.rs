@@ -17,7 +17,7 @@ use super::places::Places;
 use crate::Cpu;
 use crate::code::{Block, Offset, Translated, Uop};
 use crate::interpret::Exit;
-use crate::memory::{Entry, PAGE_MASK};
+use crate::memory::PAGE_MASK;
 use crate::state::PLACES;
 
 /// Size of an operand.
@@ -58,11 +58,6 @@ impl Size {
         matches!(self, Self::Quad)
     }
 }
-
-/// A linear address, shifted to the right and masked, is the distance of its entry from the first of a TLB.
-pub(super) const ENTRY_SHIFT: i32 = 12 - size_of::<Entry>().trailing_zeros() as i32;
-/// See [`ENTRY_SHIFT`].
-pub(super) const ENTRY_MASK: i32 = 1023 * size_of::<Entry>() as i32;
 
 /// How code is left to the interpreter.
 enum Miss {

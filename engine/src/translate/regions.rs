@@ -50,13 +50,11 @@ fn uops(block: &Block) -> &[Uop] {
 }
 
 /// Where a block leads to within its page, other than by calls.
-#[allow(unsafe_code)]
 fn targets(block: &Block) -> impl Iterator<Item = u64> {
     let uops = uops(block);
     let last = uops.last().filter(|uop| uop.op != Op::GeneralEnd);
     let is_end = last.is_some_and(|uop| uop.op == Op::End);
-    // SAFETY: links and micro-operations are plain numbers of one size.
-    let links = last.map(|uop| unsafe { std::mem::transmute::<Uop, Links>(*uop) });
+    let links = last.map(|uop| Links::from(*uop));
     let before =
         uops.len().checked_sub(2).and_then(|number| uops.get(number)).map_or(Op::Links, |uop| uop.op);
     let (taken, other) = if is_end { (false, true) } else { before.ways() };

@@ -14,46 +14,11 @@ use moves::{PARTS, WIDE_PARTS};
 use super::flags::{Shift, Value};
 use super::linear::Linear;
 use super::page::{Page, Size};
-use crate::code::{Op, Uop};
+use crate::code::{FORM, Form, OPERATION, Op, Uop};
 use crate::flag;
+use crate::interpret::{ADC, ADD, AND, CL, CMP, OR, RAX, RBP, RDX, RSP, SBB, SUB, XOR};
 
 use super::body::sized;
-
-/// Places of registers.
-const RAX: u8 = 0;
-const CL: u8 = 8;
-const RDX: u8 = 16;
-const RSP: u8 = 32;
-const RBP: u8 = 40;
-
-/// The eight basic operations, by their encoding.
-const ADD: u16 = 0;
-const OR: u16 = 1;
-const ADC: u16 = 2;
-const SBB: u16 = 3;
-const AND: u16 = 4;
-const SUB: u16 = 5;
-const CMP: u16 = 7;
-
-/// What an operation with two operands works on, in the order of the list.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
-    RegisterRegister,
-    RegisterImmediate,
-    RegisterMemory,
-    MemoryRegister,
-    MemoryImmediate,
-}
-
-impl Form {
-    const ALL: [Self; 5] = [
-        Self::RegisterRegister,
-        Self::RegisterImmediate,
-        Self::RegisterMemory,
-        Self::MemoryRegister,
-        Self::MemoryImmediate,
-    ];
-}
 
 /// How far `op` is from `first`, if it is one of the `count` operations from there on.
 fn within(op: Op, first: Op, count: u16) -> Option<u16> {
@@ -101,9 +66,9 @@ impl Page<'_> {
     /// An operation that does not branch; false if it has no translation.
     fn straight(&mut self, uop: &Uop, place: u32) -> bool {
         let op = uop.op;
-        if let Some(number) = within(op, Op::AddRr8, 8 * 20) {
-            let form = Form::ALL[usize::from(number % 20 / 4)];
-            self.arithmetic(uop, place, number / 20, form, Size::of(number));
+        if let Some(number) = within(op, Op::AddRr8, 8 * OPERATION) {
+            let form = Form::ALL[usize::from(number % OPERATION / FORM)];
+            self.arithmetic(uop, place, (number / OPERATION) as u8, form, Size::of(number));
         } else if let Some(number) = within(op, Op::TestRr8, 16) {
             let form = match number / 4 {
                 0 => Form::RegisterRegister,

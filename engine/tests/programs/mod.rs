@@ -1,7 +1,32 @@
 //! Random short programs of the instructions that are joined.
 
-use crate::Random;
 use crate::machine::CODE;
+
+/// Random numbers (SplitMix64).
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        ((self.next() >> 32) * end) >> 32
+    }
+
+    /// True in so many of 100 cases.
+    pub(crate) fn percent(&mut self, cases: u64) -> bool {
+        self.below(100) < cases
+    }
+
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len() as u64) as usize]
+    }
+}
 
 /// Distance between pages with the same entry in the TLB.
 pub const BANK: u64 = 4 << 20;

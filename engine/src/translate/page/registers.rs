@@ -202,13 +202,13 @@ impl Page<'_> {
         let (long, entries) = (self.long, self.entries());
         self.body.w().local_get(address);
         self.add_constant(group.from.wrapping_sub(offset) as i32);
-        self.body.value(Value::Constant(ENTRY_SHIFT), long);
+        self.body.value(Value::Constant(Entry::SHIFT), long);
         sized!(self.body, long, i64_shr_u, i32_shr_u);
         if long {
             self.body.w().i32_wrap_i64();
         }
         // Not as the offset of the loads: so far away, the compiler would check bounds.
-        self.body.w().i32_const(ENTRY_MASK).i32_and().i32_const(entries as i32).i32_add();
+        self.body.w().i32_const(Entry::MASK).i32_and().i32_const(entries as i32).i32_add();
         let entry = self.body.keep(false);
         let tag = if group.write { Entry::WRITE } else { Entry::READ };
         self.body.w().local_get(entry).i64_load(at(tag));

@@ -29,11 +29,9 @@ impl Page<'_> {
     }
 
     /// The ways of the branch whose links are the micro-operation after `number`: the taken and the other one.
-    #[allow(unsafe_code)]
     pub(in crate::translate) fn ways(&self, links: u32) -> [Way; 2] {
         let (uop, _) = self.uop(links);
-        // SAFETY: links follow each branch; both are plain numbers of one size.
-        let links: Links = unsafe { std::mem::transmute(uop) };
+        let links = Links::from(uop);
         [
             Way { distance: links.target, block: links.taken.offset() },
             Way { distance: links.offset.into(), block: links.other.offset() },

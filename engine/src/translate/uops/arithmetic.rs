@@ -37,7 +37,7 @@ impl Page<'_> {
     }
 
     /// One of the eight basic operations.
-    pub(super) fn arithmetic(&mut self, uop: &Uop, place: u32, operation: u16, form: Form, size: Size) {
+    pub(super) fn arithmetic(&mut self, uop: &Uop, place: u32, operation: u8, form: Form, size: Size) {
         let to_memory = matches!(form, Form::MemoryRegister | Form::MemoryImmediate) && operation != CMP;
         if to_memory {
             let address = self.operand(uop);
@@ -61,7 +61,7 @@ impl Page<'_> {
     }
 
     /// An operation whose first operand is the register that takes the result.
-    pub(super) fn compute(&mut self, operation: u16, size: Size, a: Value, b: Value, to: u8) {
+    pub(super) fn compute(&mut self, operation: u8, size: Size, a: Value, b: Value, to: u8) {
         let before = self.symbols.of(usize::from(to / 8));
         let result = self.operate(operation, size, a, b);
         self.body.w().local_get(result);
@@ -99,7 +99,7 @@ impl Page<'_> {
     }
 
     /// An operation; its result, in a variable. Sets the flags.
-    pub(super) fn operate(&mut self, operation: u16, size: Size, a: Value, b: Value) -> u32 {
+    pub(super) fn operate(&mut self, operation: u8, size: Size, a: Value, b: Value) -> u32 {
         let wide = size.is_wide();
         match operation {
             ADD | SUB | CMP => {
@@ -157,7 +157,7 @@ impl Page<'_> {
         }
     }
 
-    pub(super) fn bitwise(&mut self, operation: u16, size: Size, a: Value, b: Value) -> u32 {
+    pub(super) fn bitwise(&mut self, operation: u8, size: Size, a: Value, b: Value) -> u32 {
         let wide = size.is_wide();
         self.both(size, a, b);
         match (operation, wide) {

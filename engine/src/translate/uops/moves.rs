@@ -214,7 +214,7 @@ impl Page<'_> {
             Part::Add | Part::Xor | Part::And | Part::Or => {
                 let operation = match part {
                     Part::Add => ADD,
-                    Part::Xor => 6,
+                    Part::Xor => XOR,
                     Part::And => AND,
                     _ => OR,
                 };
