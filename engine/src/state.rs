@@ -75,6 +75,8 @@ impl Mode {
     pub const GS_FLAT: u8 = 32;
     /// CPL 3.
     pub const USER: u8 = 128;
+    /// What hardly any decoded code depends on.
+    pub const SEGMENTS: u8 = Self::FS_FLAT | Self::GS_FLAT;
     /// What all decoded code depends on.
     pub const ALWAYS: u8 = Self::LONG | Self::BIG | Self::BIG_STACK | Self::FLAT;
 

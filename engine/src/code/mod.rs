@@ -42,6 +42,8 @@ const JUMPS: usize = 1 << 14;
 const NOTED: usize = 128;
 /// Tells the keys of global pages from others.
 const GLOBAL: u32 = 1 << 31;
+/// Tells the keys of blocks that [depend on FS and GS](Block::depends_on_segments) from others. No mode has this bit.
+const SEGMENTED: u32 = 1 << 6;
 /// Generations are counted up to here.
 const LAST_GENERATION: u32 = 1 << 23;
 /// Code of a page is forgotten after this many writes beside it: the page is data now.
@@ -76,7 +78,12 @@ pub(crate) struct Block {
 impl Block {
     /// Whether it is right wherever a block of the same page may run.
     pub(crate) fn may_be_linked(&self) -> bool {
-        self.second_page == u64::MAX && self.mode_mask & Self::UNLINKED == 0
+        self.second_page == u64::MAX && !self.depends_on_segments()
+    }
+
+    /// Whether it is right only for some of what FS and GS may hold.
+    pub(crate) fn depends_on_segments(&self) -> bool {
+        self.mode_mask & Mode::SEGMENTS != 0
     }
 
     /// The first micro-operation.
@@ -85,9 +92,6 @@ impl Block {
         // SAFETY: micro-operations follow their block in the arena.
         unsafe { this.add(1).cast() }
     }
-
-    /// The bits of `mode_mask` with which a block is not linked without a look at it.
-    pub(crate) const UNLINKED: u8 = Mode::FS_FLAT | Mode::GS_FLAT;
 
     /// The micro-operation with which the block begins: that which calls its translation, if that is `least` or more.
     #[inline(always)]
@@ -117,7 +121,7 @@ impl Block {
 struct Seen {
     /// The instruction pointer.
     rip: u64,
-    /// While this is one of the two keys of the cache, the block is what is found at `rip`.
+    /// While this is one of the keys of the cache, the block is what is found at `rip`.
     key: u32,
 }
 
@@ -165,10 +169,13 @@ pub(crate) struct CodeCache {
     /// A bit for each linear page (by its low bits) with noted addresses.
     noted: [u64; NOTED],
     mode: Mode,
-    /// Blocks are what is at their instruction pointers if they have this: generation and mode.
+    /// Blocks are what is at their instruction pointers if they have this: generation and mode, without what FS and GS hold.
+    /// That changes often: a kernel has what its programs have there.
     pub(crate) key: u32,
     /// The same for blocks in global pages.
     pub(crate) global_key: u32,
+    /// The same for blocks that depend on FS and GS, with the whole mode.
+    pub(crate) segmented_key: u32,
     /// The block being executed is to be left after this instruction: it may have been thrown away, or an event waits.
     pub(crate) changed: bool,
     /// Where calls will return to.
@@ -197,6 +204,7 @@ impl CodeCache {
             mode: Mode::default(),
             key: 1 << 8,
             global_key: GLOBAL | 1 << 8,
+            segmented_key: SEGMENTED | 1 << 8,
             changed: false,
             calls: Calls::default(),
         })
@@ -232,7 +240,8 @@ impl CodeCache {
     pub(crate) fn is_valid(&self, block: *const Block, rip: u64) -> bool {
         // SAFETY: the offset given to `at` was that of a block, or 0, where there is what looks like one.
         let seen = unsafe { *self.seen_of(block) };
-        seen.rip == rip && (seen.key == self.key || seen.key == self.global_key)
+        seen.rip == rip
+            && (seen.key == self.key || seen.key == self.global_key || seen.key == self.segmented_key)
     }
 
     /// Whether `block` was executed last in a global page.
@@ -274,13 +283,21 @@ impl CodeCache {
     #[inline]
     pub(crate) fn set_mode(&mut self, mode: Mode) {
         self.mode = mode;
-        self.key = self.generation << 8 | u32::from(mode.0);
-        self.global_key = GLOBAL | self.global_generation << 8 | u32::from(mode.0);
+        let common = u32::from(mode.0 & !Mode::SEGMENTS);
+        self.key = self.generation << 8 | common;
+        self.global_key = GLOBAL | self.global_generation << 8 | common;
+        self.segmented_key = SEGMENTED | self.generation << 8 | u32::from(mode.0);
     }
 
     /// Notes that `rip`, at `linear`, leads to `block`, for as long as addresses (of global pages) mean what they do.
     pub(crate) fn note_address(&mut self, rip: u64, linear: u64, block: Offset, global: bool) {
-        let key = if global { self.global_key } else { self.key };
+        // SAFETY: it is a block.
+        let depends_on_segments = unsafe { (*self.at::<Block>(block)).depends_on_segments() };
+        let key = match (depends_on_segments, global) {
+            (true, _) => self.segmented_key,
+            (false, true) => self.global_key,
+            (false, false) => self.key,
+        };
         for page in [linear, linear.wrapping_add(PAGE)] {
             let (word, bit) = noted_bit(page);
             if let Some(bits) = self.noted.get_mut(word) {

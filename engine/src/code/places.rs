@@ -13,9 +13,10 @@ pub(crate) struct CodePlaces {
     pub(crate) seen: u32,
     /// The table of blocks by instruction pointer.
     pub(crate) addresses: u32,
-    /// `CodeCache::key` and `CodeCache::global_key`.
+    /// `CodeCache::key`, `CodeCache::global_key` and `CodeCache::segmented_key`.
     pub(crate) key: u32,
     pub(crate) global_key: u32,
+    pub(crate) segmented_key: u32,
     /// The table of translated code by instruction pointer.
     pub(crate) jumps: u32,
     /// `CodeCache::noted`.
@@ -60,6 +61,7 @@ impl CodeCache {
             addresses: self.addresses as usize as u32,
             key: of(offset_of!(CodeCache, key)),
             global_key: of(offset_of!(CodeCache, global_key)),
+            segmented_key: of(offset_of!(CodeCache, segmented_key)),
             jumps: self.jumps as usize as u32,
             noted: of(offset_of!(CodeCache, noted)),
             changed: of(offset_of!(CodeCache, changed)),

@@ -392,7 +392,9 @@ impl Lowering {
         if insn.is_ip_rel_memory_operand() {
             return None;
         }
-        self.mode_mask |= bit;
+        if !self.mode.is_long() {
+            self.mode_mask |= bit;
+        }
         uop.index = (place * 8) as u8;
         Some(())
     }

@@ -8,10 +8,10 @@ use super::places::Places;
 use crate::code::{Block, CodePlaces, KERNEL, Link, Translated};
 use crate::interpret::Exit;
 use crate::memory::{Entry, PAGE_MASK};
+use crate::state::Mode;
 
 /// `(address, likely)`: goes there if it has been done before, else by [`find`].
-pub(super) fn dispatch(places: Places) -> (Vec<u8>, Vec<u32>) {
-    let code = places.code;
+pub(super) fn dispatch(places: Places, part: u32) -> (Vec<u8>, Vec<u32>) {
     let mut body = Body::new(2);
     let (address, likely) = (0, 1);
     let [jump, key] = [(); 2].map(|()| body.local(ValType::I32));
@@ -19,11 +19,9 @@ pub(super) fn dispatch(places: Places) -> (Vec<u8>, Vec<u32>) {
     push_jump(&mut body, places, address);
     body.w().local_tee(jump).i64_load(at(CodePlaces::JUMP_RIP)).local_get(address).i64_ne();
     body.br_if_unlikely(unknown);
-    body.w().local_get(jump).i32_load(at(CodePlaces::JUMP_KEY)).local_tee(key);
-    body.load32(code.key);
-    body.w().i32_ne().local_get(key);
-    body.load32(code.global_key);
-    body.w().i32_ne().i32_and();
+    body.w().local_get(jump).i32_load(at(CodePlaces::JUMP_KEY)).local_set(key);
+    push_is_key(&mut body, places, part, key);
+    body.w().i32_eqz();
     body.br_if_unlikely(unknown);
     body.w().i32_const(0).local_get(address).i64_const(!(PAGE_MASK as i64)).i64_and();
     body.w().i64_store(at(places.page()));
@@ -41,6 +39,17 @@ fn push_jump(body: &mut Body, places: Places, address: u32) {
     body.w().i32_mul().i32_const(places.code.jumps as i32).i32_add();
 }
 
+/// Pushes whether a variable has one of the keys that blocks of a part have: programs are not in global pages, and kernels do not use
+/// FS and GS as programs do. Where they do, it takes the interpreter's look.
+fn push_is_key(body: &mut Body, places: Places, part: u32, key: u32) {
+    let code = places.code;
+    body.w().local_get(key);
+    body.load32(code.key);
+    body.w().i32_eq().local_get(key);
+    body.load32(if part == KERNEL { code.global_key } else { code.segmented_key });
+    body.w().i32_eq().i32_or();
+}
+
 /// Goes to what a [`Translated`](crate::code::Translated) in a variable names.
 fn enter_code(body: &mut Body, translated: u32) {
     body.w().local_get(translated).i32_const((Translated::ENTRIES - 1) as i32).i32_and();
@@ -56,7 +65,7 @@ pub(super) fn find(places: Places, part: u32, call: u32, entries: u32, ram: u32)
     // The kernel's pages are global mostly, which the TLB does not tell here; so the interpreter looks at those.
     let is_kernel = part == KERNEL;
     let code = places.code;
-    let mut find = Find { body: Body::new(2), places, locals: [0; 6] };
+    let mut find = Find { body: Body::new(2), places, part, locals: [0; 6] };
     find.locals = [(); 6].map(|()| find.body.local(ValType::I32));
     let Find { locals: [jump, offset, block, key, translated, _], .. } = find;
     let (address, likely) = (0, 1);
@@ -164,6 +173,7 @@ pub(super) fn find(places: Places, part: u32, call: u32, entries: u32, ram: u32)
 struct Find {
     body: Body,
     places: Places,
+    part: u32,
     /// The entry of the table, the block's offset and place, its key, its translation, and one for a while.
     locals: [u32; 6],
 }
@@ -174,7 +184,7 @@ impl Find {
 
     /// Keeps where the block at the offset is, and pushes where it was seen last.
     fn push_seen(&mut self) {
-        let Self { body, places, locals: [_, offset, block, ..] } = self;
+        let Self { body, places, locals: [_, offset, block, ..], .. } = self;
         body.w().local_get(*offset).i32_const(places.code.arena as i32).i32_add().local_tee(*block);
         body.w().i32_load(at(CodePlaces::NUMBER)).i32_const(CodePlaces::SEEN_BYTES as i32).i32_mul();
         body.w().i32_const(places.code.seen as i32).i32_add();
@@ -183,18 +193,16 @@ impl Find {
     /// Pushes whether the block is what is at the address, by what was seen: see `CodeCache::is_valid`.
     fn push_is_valid(&mut self) {
         self.push_seen();
-        let Self { body, places, locals: [_, _, _, key, _, seen] } = self;
+        let Self { body, places, part, locals: [_, _, _, key, _, seen] } = self;
         body.w().local_tee(*seen).i64_load(at(CodePlaces::SEEN_RIP)).local_get(Self::ADDRESS).i64_eq();
-        body.w().local_get(*seen).i32_load(at(CodePlaces::SEEN_KEY)).local_tee(*key);
-        body.load32(places.code.key);
-        body.w().i32_eq().local_get(*key);
-        body.load32(places.code.global_key);
-        body.w().i32_eq().i32_or().i32_and();
+        body.w().local_get(*seen).i32_load(at(CodePlaces::SEEN_KEY)).local_set(*key);
+        push_is_key(body, *places, *part, *key);
+        body.w().i32_and();
     }
 
     /// Pushes whether the block is what is at the address, by the TLB: see `Cpu::find_block`.
     fn push_is_there(&mut self, entries: u32, ram: u32) {
-        let Self { body, places, locals: [_, offset, block, _, _, entry] } = self;
+        let Self { body, places, locals: [_, offset, block, _, _, entry], .. } = self;
         let address = Self::ADDRESS;
         body.w().local_get(address).i64_const(Entry::SHIFT.into()).i64_shr_u().i32_wrap_i64();
         body.w().i32_const(Entry::MASK).i32_and().i32_const(entries as i32).i32_add().local_tee(*entry);
@@ -217,11 +225,13 @@ impl Find {
         // The block is looked for anew, whatever was thrown away before.
         self.body.w().i32_const(0).i32_const(0).i32_store8(at(changed));
         self.push_seen();
-        let Self { body, places, locals: [_, _, _, key, word, seen] } = self;
+        let Self { body, places, locals: [_, _, block, key, word, seen], .. } = self;
         let address = Self::ADDRESS;
         body.w().local_tee(*seen).local_get(address).i64_store(at(CodePlaces::SEEN_RIP));
+        body.load32(places.code.segmented_key);
         body.load32(places.code.key);
-        body.w().local_set(*key);
+        body.w().local_get(*block).i32_load8_u(at(CodePlaces::MODE_MASK));
+        body.w().i32_const(Mode::SEGMENTS.into()).i32_and().select().local_set(*key);
         body.w().local_get(*seen).local_get(*key).i32_store(at(CodePlaces::SEEN_KEY));
         for page in 0..2 {
             body.w().local_get(address).i64_const(12).i64_shr_u().i64_const(page).i64_add();

@@ -53,7 +53,7 @@ impl Cpu {
         let places = Places::new(self);
         for (part, pages) in parts {
             let mut function = |(body, unlikely): (Vec<u8>, Vec<u32>)| function(part, &body, &unlikely);
-            function(dispatch::dispatch(places));
+            function(dispatch::dispatch(places, part));
             let entries = self.memory.entries_of(part == PROGRAMS) as usize as u32;
             let (call, ram) = (Block::call() as usize as u32, self.memory.ram() as usize as u32);
             function(dispatch::find(places, part, call, entries, ram));

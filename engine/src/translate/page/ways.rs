@@ -126,7 +126,13 @@ impl Page<'_> {
         let there = self.at(block);
         let code = self.places.code;
         let seen = code.seen.wrapping_add(there.number().wrapping_mul(CodePlaces::SEEN_BYTES));
-        let key = if self.cpu.code.is_global(there) { code.global_key } else { code.key };
+        let key = if there.depends_on_segments() {
+            code.segmented_key
+        } else if self.cpu.code.is_global(there) {
+            code.global_key
+        } else {
+            code.key
+        };
         let other = self.body.block();
         self.body.w().local_get(address);
         if self.long {
