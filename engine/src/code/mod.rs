@@ -8,6 +8,7 @@
 mod branch;
 mod calls;
 mod lower;
+mod noted;
 mod pair;
 mod places;
 mod select;
@@ -20,6 +21,7 @@ use crate::memory::PAGE;
 use crate::state::Mode;
 
 pub(crate) use calls::Calls;
+use noted::NotedPages;
 pub(crate) use places::CodePlaces;
 pub(crate) use select::{FORM, Form, OPERATION};
 use translated::Jump;
@@ -38,8 +40,6 @@ const BUCKETS: usize = 1 << 16;
 const ADDRESSES: usize = 1 << 12;
 /// Entries of the table of translated code by instruction pointer.
 const JUMPS: usize = 1 << 14;
-/// Words of the filter of pages with noted addresses.
-const NOTED: usize = 128;
 /// Tells the keys of global pages from others.
 const GLOBAL: u32 = 1 << 31;
 /// Tells the keys of blocks that [depend on FS and GS](Block::depends_on_segments) from others. No mode has this bit.
@@ -166,8 +166,9 @@ pub(crate) struct CodeCache {
     generation: u32,
     /// Counts what made addresses in global pages mean something else.
     global_generation: u32,
-    /// A bit for each linear page (by its low bits) with noted addresses.
-    noted: [u64; NOTED],
+    /// Linear pages with addresses that are noted: as long as the generation, and the global one, last.
+    noted: NotedPages,
+    global_noted: NotedPages,
     mode: Mode,
     /// Blocks are what is at their instruction pointers if they have this: generation and mode, without what FS and GS hold.
     /// That changes often: a kernel has what its programs have there.
@@ -200,7 +201,8 @@ impl CodeCache {
             untranslated: Translated::NONE,
             generation: 1,
             global_generation: 1,
-            noted: [0; NOTED],
+            noted: NotedPages::anywhere(),
+            global_noted: NotedPages::none(),
             mode: Mode::default(),
             key: 1 << 8,
             global_key: GLOBAL | 1 << 8,
@@ -260,9 +262,10 @@ impl CodeCache {
     /// Instruction pointers mean something else now: all of them, or, unless `global`, those in pages that are not global.
     pub(crate) fn forget_addresses(&mut self, global: bool) {
         self.generation += 1;
+        self.noted.clear();
         if global {
             self.global_generation += 1;
-            self.noted = [0; NOTED];
+            self.global_noted.clear();
         }
         if self.generation.max(self.global_generation) == LAST_GENERATION {
             self.clear();
@@ -273,9 +276,10 @@ impl CodeCache {
 
     /// The page around `linear` means something else now.
     pub(crate) fn forget_page_addresses(&mut self, linear: u64) {
-        let (word, bit) = noted_bit(linear);
-        if self.noted.get(word).is_some_and(|bits| bits & bit != 0) {
+        if self.global_noted.has(linear) {
             self.forget_addresses(true);
+        } else if self.noted.has(linear) {
+            self.forget_addresses(false);
         }
     }
 
@@ -293,17 +297,12 @@ impl CodeCache {
     pub(crate) fn note_address(&mut self, rip: u64, linear: u64, block: Offset, global: bool) {
         // SAFETY: it is a block.
         let depends_on_segments = unsafe { (*self.at::<Block>(block)).depends_on_segments() };
-        let key = match (depends_on_segments, global) {
-            (true, _) => self.segmented_key,
-            (false, true) => self.global_key,
-            (false, false) => self.key,
+        let (key, noted) = match (depends_on_segments, global) {
+            (true, _) => (self.segmented_key, &mut self.noted),
+            (false, true) => (self.global_key, &mut self.global_noted),
+            (false, false) => (self.key, &mut self.noted),
         };
-        for page in [linear, linear.wrapping_add(PAGE)] {
-            let (word, bit) = noted_bit(page);
-            if let Some(bits) = self.noted.get_mut(word) {
-                *bits |= bit;
-            }
-        }
+        noted.note(linear);
         // SAFETY: `address` points into the table; it is a block.
         unsafe {
             *self.address(rip) = block;
@@ -493,10 +492,4 @@ impl CodeCache {
             (*self.seen_of(block)).key = 0;
         }
     }
-}
-
-/// Where the filter has the page around `linear`.
-fn noted_bit(linear: u64) -> (usize, u64) {
-    let page = linear / PAGE;
-    ((page / 64) as usize % NOTED, 1 << (page % 64))
 }

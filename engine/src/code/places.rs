@@ -2,7 +2,7 @@
 
 use std::mem::offset_of;
 
-use super::{ADDRESSES, Block, CodeCache, JUMPS, Jump, NOTED, Seen};
+use super::{ADDRESSES, Block, CodeCache, JUMPS, Jump, NotedPages, Seen};
 
 /// Addresses and distances, in bytes of linear memory. They stay what they are.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +46,7 @@ impl CodePlaces {
     pub(crate) const JUMP_TRANSLATED: u32 = offset_of!(Jump, translated) as u32;
     pub(crate) const JUMP_BLOCK: u32 = offset_of!(Jump, block) as u32;
     /// Words of 64 bits of the filter of noted pages.
-    pub(crate) const NOTED: u32 = NOTED as u32;
+    pub(crate) const NOTED: u32 = NotedPages::WORDS;
     /// Entries of the table of addresses.
     pub(crate) const ADDRESSES: u32 = ADDRESSES as u32;
 }
