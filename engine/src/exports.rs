@@ -117,11 +117,11 @@ pub extern "C" fn engine_pushed_flags() -> u32 {
     cpu().map_or(0, |cpu| cpu.pushed_flags())
 }
 
-/// For translated code: the flags of a rotate.
+/// For translated code: changes some of the status flags.
 #[unsafe(no_mangle)]
-pub extern "C" fn engine_rotate_flags(bits: u32) {
+pub extern "C" fn engine_change_flags(mask: u32, bits: u32) {
     if let Some(cpu) = cpu() {
-        cpu.flags_rotate(bits);
+        cpu.set_status_flags(mask, bits);
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{Cpu, Fault, flag, general};
 pub(crate) const RAX: u8 = 0;
 pub(crate) const CL: u8 = 8;
 pub(crate) const RDX: u8 = 2 * 8;
-const RBX: u8 = 3 * 8;
+pub(crate) const RBX: u8 = 3 * 8;
 pub(crate) const RSP: u8 = 4 * 8;
 pub(crate) const RBP: u8 = 5 * 8;
 
@@ -546,6 +546,73 @@ impl Cpu {
                             ($t:ty, $a:expr, $b:expr) => {{
                                 let (a, b) = ($a.sign(), $b.sign());
                                 put!($t, uop.a, cpu.multiply::<$t>(a, b) as $t)
+                            }};
+                        }
+                        // RDX and RAX become RAX times a number.
+                        macro_rules! mul {
+                            ($t:ty, $twice:ty, $b:expr) => {{
+                                let product = <$twice>::from($b) * <$twice>::from(get!($t, RAX));
+                                let high = (product >> <$t>::BITS) as $t;
+                                put!($t, RAX, product as $t);
+                                put!($t, RDX, high);
+                                let bits = if high != 0 { CARRY_AND_OVERFLOW } else { 0 };
+                                cpu.flags_result((product as $t).sign(), bits);
+                            }};
+                        }
+                        // What becomes of a number one of whose bits is looked at; CF is that bit.
+                        macro_rules! bit {
+                            ($t:ty, $old:expr, $number:expr, |$value:ident, $one:ident| $new:expr) => {{
+                                let ($value, $one): ($t, $t) = ($old, 1 << ($number as u32 % <$t>::BITS));
+                                cpu.set_status_flags(flag::CF, u32::from($value & $one != 0));
+                                $new
+                            }};
+                        }
+                        macro_rules! bt_rr {
+                            ($t:ty) => {
+                                bit!($t, get!($t, uop.a), get!($t, uop.b), |value, one| ())
+                            };
+                            ($t:ty, |$value:ident, $one:ident| $new:expr) => {{
+                                let new = bit!($t, get!($t, uop.a), get!($t, uop.b), |$value, $one| $new);
+                                put!($t, uop.a, new)
+                            }};
+                        }
+                        macro_rules! bt_ri {
+                            ($t:ty) => {
+                                bit!($t, get!($t, uop.a), uop.imm, |value, one| ())
+                            };
+                            ($t:ty, |$value:ident, $one:ident| $new:expr) => {{
+                                let new = bit!($t, get!($t, uop.a), uop.imm, |$value, $one| $new);
+                                put!($t, uop.a, new)
+                            }};
+                        }
+                        macro_rules! bt_mi {
+                            ($t:ty) => {
+                                bit!($t, load!($t, ea!()), uop.imm, |value, one| ())
+                            };
+                            ($t:ty, |$value:ident, $one:ident| $new:expr) => {
+                                modify!($t, |old| bit!($t, old, uop.imm, |$value, $one| $new))
+                            };
+                        }
+                        // The register stays if there is no bit.
+                        macro_rules! scan {
+                            ($t:ty, |$value:ident| $number:expr) => {{
+                                let $value = get!($t, uop.b);
+                                if $value != 0 {
+                                    put!($t, uop.a, ($number).into());
+                                }
+                                cpu.set_status_flags(flag::ZF, if $value == 0 { flag::ZF } else { 0 })
+                            }};
+                        }
+                        // The operand's address is that after the pop.
+                        macro_rules! pop_to_memory {
+                            ($t:ty) => {{
+                                let (to, top) = (ea!(), u64::from(get!($t, RSP)));
+                                if !Tlb::are_apart(to, top) {
+                                    miss!($t, Never, false)
+                                }
+                                let value = load!($t, top, Top);
+                                store!($t, to, value);
+                                put!($t, RSP, (top as $t).wrapping_add(<$t as Word>::BYTES as $t))
                             }};
                         }
                         macro_rules! push {
@@ -1163,20 +1230,8 @@ impl Cpu {
                                     carry | ((result >> 31 ^ result >> 30) & 1) << 11,
                                 );
                             }
-                            Op::MulR32 => {
-                                let product = u64::from(get!(u32, uop.a)) * u64::from(get!(u32, RAX));
-                                put!(u32, RAX, product as u32);
-                                put!(u32, RDX, (product >> 32) as u32);
-                                let bits = if product >> 32 != 0 { CARRY_AND_OVERFLOW } else { 0 };
-                                cpu.flags_result((product as u32).sign(), bits);
-                            }
-                            Op::MulR64 => {
-                                let product = u128::from(get!(u64, uop.a)) * u128::from(get!(u64, RAX));
-                                put!(u64, RAX, product as u64);
-                                put!(u64, RDX, (product >> 64) as u64);
-                                let bits = if product >> 64 != 0 { CARRY_AND_OVERFLOW } else { 0 };
-                                cpu.flags_result((product as u64).sign(), bits);
-                            }
+                            Op::MulR32 => mul!(u32, u64, get!(u32, uop.a)),
+                            Op::MulR64 => mul!(u64, u128, get!(u64, uop.a)),
                             Op::Cwde => put!(u32, RAX, get!(u16, RAX).sign() as u32),
                             Op::Cdqe => put!(u64, RAX, get!(u32, RAX).sign() as u64),
                             Op::Cdq => put!(u32, RDX, (get!(u32, RAX).sign() >> 63) as u32),
@@ -1276,6 +1331,39 @@ impl Cpu {
                                     new
                                 })
                             }
+                            Op::SetccM => store!(u8, ea!(), u8::from(cpu.lazy.condition(uop.b))),
+                            Op::PopM32 => pop_to_memory!(u32),
+                            Op::PopM64 => pop_to_memory!(u64),
+                            Op::MulM32 => mul!(u32, u64, load!(u32, ea!())),
+                            Op::MulM64 => mul!(u64, u128, load!(u64, ea!())),
+                            Op::BtRr32 => bt_rr!(u32),
+                            Op::BtRr64 => bt_rr!(u64),
+                            Op::BtRi32 => bt_ri!(u32),
+                            Op::BtRi64 => bt_ri!(u64),
+                            Op::BtMi32 => bt_mi!(u32),
+                            Op::BtMi64 => bt_mi!(u64),
+                            Op::BtsRr32 => bt_rr!(u32, |value, one| value | one),
+                            Op::BtsRr64 => bt_rr!(u64, |value, one| value | one),
+                            Op::BtsRi32 => bt_ri!(u32, |value, one| value | one),
+                            Op::BtsRi64 => bt_ri!(u64, |value, one| value | one),
+                            Op::BtsMi32 => bt_mi!(u32, |value, one| value | one),
+                            Op::BtsMi64 => bt_mi!(u64, |value, one| value | one),
+                            Op::BtrRr32 => bt_rr!(u32, |value, one| value & !one),
+                            Op::BtrRr64 => bt_rr!(u64, |value, one| value & !one),
+                            Op::BtrRi32 => bt_ri!(u32, |value, one| value & !one),
+                            Op::BtrRi64 => bt_ri!(u64, |value, one| value & !one),
+                            Op::BtrMi32 => bt_mi!(u32, |value, one| value & !one),
+                            Op::BtrMi64 => bt_mi!(u64, |value, one| value & !one),
+                            Op::BtcRr32 => bt_rr!(u32, |value, one| value ^ one),
+                            Op::BtcRr64 => bt_rr!(u64, |value, one| value ^ one),
+                            Op::BtcRi32 => bt_ri!(u32, |value, one| value ^ one),
+                            Op::BtcRi64 => bt_ri!(u64, |value, one| value ^ one),
+                            Op::BtcMi32 => bt_mi!(u32, |value, one| value ^ one),
+                            Op::BtcMi64 => bt_mi!(u64, |value, one| value ^ one),
+                            Op::BsfRr32 => scan!(u32, |value| value.trailing_zeros()),
+                            Op::BsfRr64 => scan!(u64, |value| value.trailing_zeros()),
+                            Op::BsrRr32 => scan!(u32, |value| 31 - value.leading_zeros()),
+                            Op::BsrRr64 => scan!(u64, |value| 63 - value.leading_zeros()),
                             Op::VectorRr => {
                                 sse!();
                                 vector!(uop.a).write(vector!(uop.b).read())

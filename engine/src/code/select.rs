@@ -6,7 +6,7 @@ use super::lower::Lowering;
 use super::{Op, Uop};
 use crate::Mode;
 use crate::operand::{address_bits, full_register, register_offset};
-use crate::state::{FS_BASE, GS_BASE, PAGE_REGISTER};
+use crate::state::{FS_BASE, GS_BASE, PAGE_REGISTER, RSP};
 
 /// Distance between two sizes, two forms, and two operations of the arithmetic in the list of operations.
 pub(crate) const FORM: u16 = 4;
@@ -125,7 +125,7 @@ impl Lowering {
             Mnemonic::Shld => double_shift(insn, uop, Op::ShldRri32),
             Mnemonic::Shrd => double_shift(insn, uop, Op::ShrdRri32),
             Mnemonic::Bswap => one_wide(insn, uop, Op::Bswap32),
-            Mnemonic::Mul => one_wide(insn, uop, Op::MulR32),
+            Mnemonic::Mul => self.wide(insn, uop, Op::MulR32, Op::MulM32),
             Mnemonic::Xchg if !insn.has_rep_prefix() => {
                 let (form, size) = self.operands(insn, &mut uop)?;
                 if form != Form::RegisterRegister {
@@ -139,19 +139,27 @@ impl Lowering {
             Mnemonic::Cdqe => Some(Uop { op: Op::Cdqe, ..uop }),
             Mnemonic::Cdq => Some(Uop { op: Op::Cdq, ..uop }),
             Mnemonic::Cqo => Some(Uop { op: Op::Cqo, ..uop }),
+            Mnemonic::Bt => self.bit(insn, uop, Op::BtRr32),
+            Mnemonic::Bts => self.bit(insn, uop, Op::BtsRr32),
+            Mnemonic::Btr => self.bit(insn, uop, Op::BtrRr32),
+            Mnemonic::Btc => self.bit(insn, uop, Op::BtcRr32),
+            Mnemonic::Bsf => self.registers(insn, uop, Op::BsfRr32),
+            Mnemonic::Bsr => self.registers(insn, uop, Op::BsrRr32),
             Mnemonic::Nop | Mnemonic::Endbr32 | Mnemonic::Endbr64 | Mnemonic::Pause => {
                 // `nop r/m` with a lock prefix and the like are none.
                 Some(uop)
             }
+            // Everything is in order, and nothing is fetched ahead.
+            Mnemonic::Lfence
+            | Mnemonic::Mfence
+            | Mnemonic::Sfence
+            | Mnemonic::Prefetchw
+            | Mnemonic::Prefetchnta
+            | Mnemonic::Prefetcht0
+            | Mnemonic::Prefetcht1
+            | Mnemonic::Prefetcht2 => Some(uop),
             Mnemonic::Push => self.push_operand(insn, uop),
-            Mnemonic::Pop => {
-                if insn.op0_kind() != OpKind::Register || insn.op0_register().size() != stack_bytes(wide) {
-                    return None;
-                }
-                uop.op = if wide { Op::PopR64 } else { Op::PopR32 };
-                uop.a = register_offset(insn.op0_register())?;
-                Some(uop)
-            }
+            Mnemonic::Pop => self.pop_operand(insn, uop),
             Mnemonic::Cli => Some(Uop { op: Op::Cli, ..uop }),
             Mnemonic::Sti => Some(Uop { op: Op::Sti, ..uop }),
             Mnemonic::Cld => Some(Uop { op: Op::Cld, ..uop }),
@@ -183,16 +191,42 @@ impl Lowering {
         Some(uop)
     }
 
+    /// BT, BTS, BTR or BTC of 4 or 8 bytes; `first` is that of 4 with two registers. A register's number of a bit may lead far
+    /// away in memory.
+    fn bit(&mut self, insn: &Instruction, mut uop: Uop, first: Op) -> Option<Uop> {
+        let (form, size) = self.operands(insn, &mut uop)?;
+        let place = match form {
+            Form::RegisterRegister => 0,
+            Form::RegisterImmediate => 2,
+            Form::MemoryImmediate => 4,
+            Form::RegisterMemory | Form::MemoryRegister => return None,
+        };
+        uop.op = first.after(place + size.checked_sub(2)?);
+        Some(uop)
+    }
+
+    /// An instruction with two registers of 4 or 8 bytes; `first` is that of 4.
+    fn registers(&mut self, insn: &Instruction, mut uop: Uop, first: Op) -> Option<Uop> {
+        let (form, size) = self.operands(insn, &mut uop)?;
+        uop.op = first.after(size.checked_sub(2)?);
+        (form == Form::RegisterRegister).then_some(uop)
+    }
+
     /// SETcc and CMOVcc.
     fn conditional(&mut self, insn: &Instruction, mut uop: Uop) -> Option<Uop> {
         let condition = (insn.condition_code() as u8).checked_sub(1)?;
         if insn.op_count() == 1 {
+            uop.b = condition;
+            if insn.op0_kind() == OpKind::Memory && insn.memory_size().size() == 1 {
+                uop.op = Op::SetccM;
+                self.address(insn, &mut uop, true)?;
+                return Some(uop);
+            }
             if insn.op0_kind() != OpKind::Register || insn.op0_register().size() != 1 {
                 return None;
             }
             uop.op = Op::Setcc;
             uop.a = register_offset(insn.op0_register())?;
-            uop.b = condition;
             return Some(uop);
         }
         let (form, size) = self.operands(insn, &mut uop)?;
@@ -308,6 +342,37 @@ impl Lowering {
             }
             _ => return None,
         }
+        Some(uop)
+    }
+
+    fn pop_operand(&mut self, insn: &Instruction, mut uop: Uop) -> Option<Uop> {
+        let wide = self.mode.is_long();
+        let (place, bytes) = (u16::from(wide), stack_bytes(wide));
+        match insn.op0_kind() {
+            OpKind::Register if insn.op0_register().size() == bytes => {
+                uop.op = Op::PopR32.after(place);
+                uop.a = register_offset(insn.op0_register())?;
+            }
+            OpKind::Memory if insn.memory_size().size() == bytes => {
+                uop.op = Op::PopM32.after(place);
+                self.address(insn, &mut uop, true)?;
+                if full_register(insn.memory_base()) == RSP {
+                    // It counts as it is after the pop.
+                    uop.disp = uop.disp.checked_add(bytes as i32)?;
+                }
+            }
+            _ => return None,
+        }
+        Some(uop)
+    }
+
+    /// An instruction with one operand of 4 or 8 bytes: a register or memory that is read.
+    fn wide(&mut self, insn: &Instruction, mut uop: Uop, register: Op, memory: Op) -> Option<Uop> {
+        if insn.op0_kind() == OpKind::Register {
+            return one_wide(insn, uop, register);
+        }
+        uop.op = memory.after(size_index(insn.memory_size().size())?.checked_sub(2)?);
+        self.address(insn, &mut uop, false)?;
         Some(uop)
     }
 

@@ -62,6 +62,13 @@ pub(crate) enum Op {
     PushR32, PushR64, PushI32, PushI64, PushM32, PushM64, PopR32, PopR64, Leave32, Leave64, Nop,
     // What a kernel does all the time: interrupts off and on, strings upwards, saving flags, atomic changes of memory.
     Cli, Sti, Cld, PushF32, PushF64, XaddMr32, XaddMr64, CmpxchgMr32, CmpxchgMr64, Cmpxchg8b,
+    // Conditions and pops into memory, wide multiplication with memory.
+    SetccM, PopM32, PopM64, MulM32, MulM64,
+    // Single bits: tests, and what sets, clears and changes them; by a register, by an immediate operand, and that in memory.
+    BtRr32, BtRr64, BtRi32, BtRi64, BtMi32, BtMi64, BtsRr32, BtsRr64, BtsRi32, BtsRi64, BtsMi32, BtsMi64, BtrRr32,
+    BtrRr64, BtrRi32, BtrRi64, BtrMi32, BtrMi64, BtcRr32, BtcRr64, BtcRi32, BtcRi64, BtcMi32, BtcMi64,
+    // The lowest and the highest one.
+    BsfRr32, BsfRr64, BsrRr32, BsrRr64,
     // XMM registers, whose places are byte offsets into `Cpu::xmm`: moves of 16 bytes, anywhere and aligned; of 8 bytes;
     // to and from general registers; PXOR, PCMPEQB, PMOVMSKB.
     VectorRr, VectorLoad, VectorLoadAligned, VectorStore, VectorStoreAligned, VectorRr64, VectorLoad64, VectorStore64,

@@ -35,8 +35,8 @@ pub(super) enum Pending {
     WideProduct { a: Value, b: Value, result: u32 },
     /// CF and OF as in `bits`; ZF, SF and PF from the result.
     Bits { wide: bool, bits: u32, result: u32 },
-    /// A rotate: CF and OF as in `bits`, the others as before.
-    Rotate { bits: u32, before: Rc<Pending> },
+    /// Those in `mask` are as in the local variable `bits`, which has no others; the others are as before.
+    Changed { mask: u32, bits: u32, before: Rc<Pending> },
 }
 
 /// The three shifts.
@@ -56,15 +56,29 @@ const SIGN: u8 = 4;
 const PARITY: u8 = 5;
 const LESS: u8 = 6;
 
+/// Where EFLAGS has the flag that a condition, by its number without the lowest bit, asks for, if it is one only.
+const fn place_of(condition: u8) -> Option<u32> {
+    let flag = match condition {
+        OVERFLOW => flag::OF,
+        CARRY => flag::CF,
+        ZERO => flag::ZF,
+        SIGN => flag::SF,
+        PARITY => flag::PF,
+        _ => return None,
+    };
+    Some(flag.trailing_zeros())
+}
+
 impl Pending {
     /// Whether a condition can be told only when the flags are where the interpreter has them.
     pub(super) fn needs_storing(&self, condition: u8) -> bool {
         match (self, condition >> 1) {
-            (Self::Rotate { .. }, CARRY | OVERFLOW) => false,
-            (Self::Rotate { before, .. }, ZERO | SIGN | PARITY) => before.needs_storing(condition),
+            (Self::Changed { mask, before, .. }, kind) => match place_of(kind) {
+                Some(place) => mask >> place & 1 == 0 && before.needs_storing(condition),
+                None => true,
+            },
             (Self::Carried { .. }, kind) => !matches!(kind, ZERO | SIGN | PARITY),
             (Self::Step { before, .. }, CARRY | BELOW_OR_EQUAL) => before.needs_storing(CARRY << 1),
-            (Self::Rotate { .. }, _) => true,
             _ => false,
         }
     }
@@ -134,9 +148,9 @@ impl Body {
                 self.store_result(places, true, carries, *result);
             }
             Pending::Bits { wide, bits, result } => self.store_result(places, *wide, *bits, *result),
-            Pending::Rotate { bits, before } => {
+            Pending::Changed { mask, bits, before } => {
                 self.store_flags(places, before);
-                self.w().local_get(*bits).call(Helper::RotateFlags.index());
+                self.w().i32_const(*mask as i32).local_get(*bits).call(Helper::ChangeFlags.index());
             }
         }
     }
@@ -299,24 +313,27 @@ impl Body {
                 self.w().local_get(*bits);
                 self.with_bits(condition >> 1, *result, *wide);
             }
-            Pending::Rotate { bits, .. } if matches!(condition >> 1, CARRY | OVERFLOW) => {
-                let place = if condition >> 1 == CARRY { 0 } else { 11 };
-                self.w().local_get(*bits).i32_const(place).i32_shr_u().i32_const(1).i32_and();
-            }
-            Pending::Rotate { before, .. } if matches!(condition >> 1, ZERO | SIGN | PARITY) => {
-                self.condition_of(places, before, condition & !1);
-            }
+            Pending::Changed { mask, bits, before } => match place_of(condition >> 1) {
+                Some(place) if mask >> place & 1 != 0 => {
+                    self.w().local_get(*bits).i32_const(place as i32).i32_shr_u().i32_const(1).i32_and();
+                }
+                Some(_) => self.condition_of(places, before, condition & !1),
+                None => self.stored_condition(places, pending, condition),
+            },
             Pending::Carried { result, wide, .. } if matches!(condition >> 1, ZERO | SIGN | PARITY) => {
                 self.of_result(condition, *result, *wide);
             }
-            Pending::Stored | Pending::Rotate { .. } | Pending::Carried { .. } => {
-                self.store_flags(places, pending);
-                self.w().i32_const((condition & !1).into()).call(Helper::Condition.index());
-            }
+            Pending::Stored | Pending::Carried { .. } => self.stored_condition(places, pending, condition),
         }
         if negated {
             self.w().i32_eqz();
         }
+    }
+
+    /// Pushes what a condition, or its negation, is by the flags where the interpreter has them.
+    fn stored_condition(&mut self, places: Places, pending: &Pending, condition: u8) {
+        self.store_flags(places, pending);
+        self.w().i32_const((condition & !1).into()).call(Helper::Condition.index());
     }
 
     /// OF of INC and DEC.

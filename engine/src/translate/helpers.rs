@@ -10,8 +10,8 @@ pub(super) enum Helper {
     Condition = 1,
     /// `() -> EFLAGS` as PUSHF stores them.
     PushedFlags = 2,
-    /// `(bits)`: CF and OF of a rotate.
-    RotateFlags = 3,
+    /// `(mask, bits)`: those of the stored flags that are in the mask become as in the bits.
+    ChangeFlags = 3,
     /// `(a, b) -> high half` of the unsigned product of 64-bit numbers.
     UnsignedHigh = 4,
     /// The same of signed ones.

@@ -1,6 +1,7 @@
 //! Micro-operations in WebAssembly: one function for each family of [`Op`]s, whose order in the list is relied upon.
 
 mod arithmetic;
+mod bits;
 mod branches;
 mod kernel;
 mod moves;
@@ -16,7 +17,7 @@ use super::linear::Linear;
 use super::page::{Page, Size};
 use crate::code::{FORM, Form, OPERATION, Op, Uop};
 use crate::flag;
-use crate::interpret::{ADC, ADD, AND, CL, CMP, OR, RAX, RBP, RDX, RSP, SBB, SUB, XOR};
+use crate::interpret::{ADC, ADD, AND, CL, CMP, OR, RAX, RBP, RBX, RDX, RSP, SBB, SUB, XOR};
 
 use super::body::sized;
 
@@ -148,6 +149,10 @@ impl Page<'_> {
             self.shift(Size::of(number & 1), uop.a, uop.imm as u32, by);
         } else if let Some(number) = within(op, Op::ImulRr32, 8) {
             self.product(uop, place, number);
+        } else if let Some(number) = within(op, Op::BtRr32, 24) {
+            self.bit(uop, place, number);
+        } else if let Some(number) = within(op, Op::BsfRr32, 4) {
+            self.scan(uop, number);
         } else if let Some(number) = within(op, Op::RolRi32, 4) {
             self.rotate(Size::of((number & 1).wrapping_add(2)), uop.a, uop.imm as u32, number < 2);
         } else {
@@ -185,7 +190,7 @@ impl Page<'_> {
                 self.body.w().local_get(a);
                 self.put(size, uop.b);
             }
-            Op::MulR32 | Op::MulR64 => self.multiply(uop),
+            Op::MulR32 | Op::MulR64 | Op::MulM32 | Op::MulM64 => self.multiply(uop, place),
             Op::Cwde => {
                 self.get(Size::Word, RAX);
                 self.put(Size::Double, RAX);
@@ -209,6 +214,13 @@ impl Page<'_> {
                 self.condition(uop.b);
                 self.put(Size::Byte, uop.a);
             }
+            Op::SetccM => {
+                let address = self.operand(uop);
+                let at = self.translated(address, 1, true, place);
+                self.condition(uop.b);
+                let value = self.body.keep(false);
+                self.store_to(Size::Byte, at, 0, value);
+            }
             Op::CmovRr32 | Op::CmovRr64 | Op::CmovRm32 | Op::CmovRm64 => self.conditional_move(uop, place),
             Op::Cld => self.clear_system_flag(flag::DF),
             Op::Cli => {
@@ -229,6 +241,7 @@ impl Page<'_> {
                 self.store_to(size, at, 0, sum);
             }
             Op::CmpxchgMr32 | Op::CmpxchgMr64 => self.compare_and_exchange(uop, place),
+            Op::Cmpxchg8b => self.compare_and_exchange_pair(uop, place),
             Op::LoadChain | Op::LoadChain64 => {
                 let size = if uop.op == Op::LoadChain64 { Size::Quad } else { Size::Double };
                 if size.is_wide() != self.long {

@@ -34,7 +34,7 @@ const TYPES: [(&[ValType], &[ValType]); 8] = [
     (&[NARROW], &[NARROW]),
     (&[NARROW, NARROW], &[NARROW]),
     (&[], &[NARROW]),
-    (&[NARROW], &[]),
+    (&[NARROW, NARROW], &[]),
     (&[WIDE, WIDE], &[WIDE]),
     (&[WIDE], &[NARROW]),
     (&[NARROW, NARROW, NARROW], &[NARROW]),
@@ -46,7 +46,7 @@ const IMPORTS: [(&str, u32); 6] = [
     ("engine_general", 1),
     ("engine_condition", 0),
     ("engine_pushed_flags", 2),
-    ("engine_rotate_flags", 3),
+    ("engine_change_flags", 3),
     ("engine_unsigned_high", 4),
     ("engine_signed_high", 4),
 ];

@@ -261,6 +261,17 @@ impl Mixed {
                 let opcode = self.random.pick(&opcode);
                 self.modrm(full, &[0x0F, opcode], reg, direct);
             }
+            13 if self.random.percent(40) => match self.random.below(6) {
+                // Bits by an immediate operand, CMPXCHG8B, a pop to memory, a fence.
+                0..=2 => {
+                    let operation = 4 + self.random.below(4) as u8;
+                    self.modrm(full, &[0x0F, 0xBA], operation, direct);
+                    self.immediate(1);
+                }
+                3 => self.modrm(Size::Double, &[0x0F, 0xC7], 1, false),
+                4 => self.modrm(Size::Double, &[0x8F], 0, direct),
+                _ => self.plain(&[0x0F, 0xAE, 0xE8]),
+            },
             13 => {
                 let push = self.random.pick(&[0x50, 0x50, 0x58]) | reg & 7;
                 self.begin();

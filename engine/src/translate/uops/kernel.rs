@@ -66,4 +66,38 @@ impl Page<'_> {
         self.body.w().local_get(equal).select();
         self.put(Size::Quad, RAX);
     }
+
+    /// CMPXCHG8B: only ZF changes.
+    pub(super) fn compare_and_exchange_pair(&mut self, uop: &Uop, place: u32) {
+        let address = self.operand(uop);
+        let at = self.translated(address, 8, true, place);
+        self.load_from(Size::Quad, at);
+        let old = self.body.keep(true);
+        let expected = self.joined(RDX, RAX);
+        let new = self.joined(CL, RBX);
+        self.body.w().local_get(old).local_get(expected).i64_eq();
+        let equal = self.body.keep(false);
+        self.body.w().local_get(new).local_get(old).local_get(equal).select();
+        let stored = self.body.keep(true);
+        self.store_to(Size::Quad, at, 0, stored);
+        // As above.
+        for (register, shift) in [(RAX, 0), (RDX, 32)] {
+            self.get(Size::Quad, register);
+            self.body.w().local_get(old).i64_const(shift).i64_shr_u();
+            self.body.w().i64_const(u32::MAX.into()).i64_and().local_get(equal).select();
+            self.put(Size::Quad, register);
+        }
+        self.body.w().local_get(equal).i32_const(flag::ZF.trailing_zeros() as i32).i32_shl();
+        let bits = self.body.keep(false);
+        self.change_flags(flag::ZF, bits);
+    }
+
+    /// Keeps two registers of 4 bytes as one number.
+    fn joined(&mut self, high: u8, low: u8) -> u32 {
+        self.get(Size::Double, high);
+        self.body.w().i64_extend_i32_u().i64_const(32).i64_shl();
+        self.get(Size::Double, low);
+        self.body.w().i64_extend_i32_u().i64_or();
+        self.body.keep(true)
+    }
 }

@@ -53,37 +53,40 @@ impl Page<'_> {
         self.put(size, uop.a);
     }
 
-    /// MUL of RAX.
-    pub(super) fn multiply(&mut self, uop: &Uop) {
+    /// MUL of RAX with a register or with memory.
+    pub(super) fn multiply(&mut self, uop: &Uop, place: u32) {
         let both = (flag::CF | flag::OF) as i32;
-        if uop.op == Op::MulR32 {
-            let (a, b) = (self.got(Size::Double, uop.a), self.got(Size::Double, RAX));
+        let size = if matches!(uop.op, Op::MulR64 | Op::MulM64) { Size::Quad } else { Size::Double };
+        let a = if matches!(uop.op, Op::MulM32 | Op::MulM64) {
+            let address = self.operand(uop);
+            let at = self.translated(address, size.bytes(), false, place);
+            self.load_from(size, at);
+            self.body.keep(size.is_wide())
+        } else {
+            self.got(size, uop.a)
+        };
+        let b = self.got(size, RAX);
+        let (result, high) = if size.is_wide() {
+            self.body.w().local_get(a).local_get(b).i64_mul();
+            let result = self.body.keep(true);
+            self.body.w().local_get(a).local_get(b).call(Helper::UnsignedHigh.index());
+            (result, self.body.keep(true))
+        } else {
             self.body.w().local_get(a).i64_extend_i32_u().local_get(b).i64_extend_i32_u().i64_mul();
             let product = self.body.keep(true);
             self.body.w().local_get(product).i32_wrap_i64();
             let result = self.body.keep(false);
             self.body.w().local_get(product).i64_const(32).i64_shr_u().i32_wrap_i64();
-            let high = self.body.keep(false);
-            self.body.w().local_get(result);
-            self.put(Size::Double, RAX);
-            self.body.w().local_get(high);
-            self.put(Size::Double, RDX);
-            self.body.w().i32_const(both).i32_const(0).local_get(high).select();
-            let bits = self.body.keep(false);
-            self.set_pending(Pending::Bits { wide: false, bits, result });
-        } else {
-            let (a, b) = (self.got(Size::Quad, uop.a), self.got(Size::Quad, RAX));
-            self.body.w().local_get(a).local_get(b).i64_mul();
-            let result = self.body.keep(true);
-            self.body.w().local_get(a).local_get(b).call(Helper::UnsignedHigh.index());
-            let high = self.body.keep(true);
-            self.body.w().local_get(result);
-            self.put(Size::Quad, RAX);
-            self.body.w().local_get(high);
-            self.put(Size::Quad, RDX);
-            self.body.w().i32_const(0).i32_const(both).local_get(high).i64_eqz().select();
-            let bits = self.body.keep(false);
-            self.set_pending(Pending::Bits { wide: true, bits, result });
-        }
+            (result, self.body.keep(false))
+        };
+        self.body.w().local_get(result);
+        self.put(size, RAX);
+        self.body.w().local_get(high);
+        self.put(size, RDX);
+        self.body.w().i32_const(0).i32_const(both).local_get(high);
+        sized!(self.body, size.is_wide(), i64_eqz, i32_eqz);
+        self.body.w().select();
+        let bits = self.body.keep(false);
+        self.set_pending(Pending::Bits { wide: size.is_wide(), bits, result });
     }
 }

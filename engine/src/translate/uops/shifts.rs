@@ -133,11 +133,16 @@ impl Page<'_> {
         bit(self, other);
         self.body.w().i32_xor().i32_const(11).i32_shl().i32_or();
         let bits = self.body.keep(false);
+        self.change_flags(flag::CF | flag::OF, bits);
+    }
+
+    /// Those flags that are in `mask` are as in the variable `bits`, which has no others.
+    pub(super) fn change_flags(&mut self, mask: u32, bits: u32) {
         let before = match self.take_pending() {
-            Pending::Rotate { before, .. } => before,
+            Pending::Changed { mask: hidden, before, .. } if hidden & !mask == 0 => before,
             other => Rc::new(other),
         };
-        self.set_pending(Pending::Rotate { bits, before });
+        self.set_pending(Pending::Changed { mask, bits, before });
     }
 
     /// SHLD and SHRD.

@@ -103,6 +103,15 @@ impl Page<'_> {
             }
             Op::PopR32 => self.pop_registers(double, &[uop.a], place),
             Op::PopR64 => self.pop_registers(quad, &[uop.a], place),
+            Op::PopM32 | Op::PopM64 => {
+                let size = if uop.op == Op::PopM64 { quad } else { double };
+                let address = self.operand(uop);
+                let to = self.translated(address, size.bytes(), true, place);
+                for value in self.popped(size, 1, place) {
+                    self.store_to(size, to, 0, value);
+                }
+                self.raise_top(size, size.bytes() as i32);
+            }
             Op::Leave32 | Op::Leave64 => {
                 let size = if uop.op == Op::Leave64 { quad } else { double };
                 let frame = self.address(RBP, 0);
