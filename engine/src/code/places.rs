@@ -2,7 +2,7 @@
 
 use std::mem::offset_of;
 
-use super::{ADDRESSES, Block, CodeCache, JUMPS, Jump, NotedPages, Seen};
+use super::{BUCKETS, Block, CodeCache, JUMPS, Jump, NotedPages, Seen};
 
 /// Addresses and distances, in bytes of linear memory. They stay what they are.
 #[derive(Clone, Copy, Debug)]
@@ -11,8 +11,8 @@ pub(crate) struct CodePlaces {
     pub(crate) arena: u32,
     /// Where the numbers of `Seen` begin.
     pub(crate) seen: u32,
-    /// The table of blocks by instruction pointer.
-    pub(crate) addresses: u32,
+    /// The table of blocks by physical address.
+    pub(crate) buckets: u32,
     /// `CodeCache::key`, `CodeCache::global_key` and `CodeCache::segmented_key`.
     pub(crate) key: u32,
     pub(crate) global_key: u32,
@@ -35,6 +35,7 @@ impl CodePlaces {
     pub(crate) const SECOND_PAGE: u32 = offset_of!(Block, second_page) as u32;
     pub(crate) const MODE: u32 = offset_of!(Block, mode) as u32;
     pub(crate) const MODE_MASK: u32 = offset_of!(Block, mode_mask) as u32;
+    pub(crate) const NEXT: u32 = offset_of!(Block, next) as u32;
     pub(crate) const NUMBER: u32 = offset_of!(Block, number) as u32;
     pub(crate) const INSTRUCTIONS: u32 = offset_of!(Block, instructions) as u32;
     pub(crate) const TRANSLATED: u32 = offset_of!(Block, translated) as u32;
@@ -47,8 +48,8 @@ impl CodePlaces {
     pub(crate) const JUMP_BLOCK: u32 = offset_of!(Jump, block) as u32;
     /// Words of 64 bits of the filter of noted pages.
     pub(crate) const NOTED: u32 = NotedPages::WORDS;
-    /// Entries of the table of addresses.
-    pub(crate) const ADDRESSES: u32 = ADDRESSES as u32;
+    /// Buckets of the table of blocks by physical address.
+    pub(crate) const BUCKETS: u32 = BUCKETS as u32;
 }
 
 impl CodeCache {
@@ -58,7 +59,7 @@ impl CodeCache {
         CodePlaces {
             arena: self.arena as usize as u32,
             seen: self.seen as usize as u32,
-            addresses: self.addresses as usize as u32,
+            buckets: self.buckets as usize as u32,
             key: of(offset_of!(CodeCache, key)),
             global_key: of(offset_of!(CodeCache, global_key)),
             segmented_key: of(offset_of!(CodeCache, segmented_key)),

@@ -15,6 +15,7 @@ mod uops;
 mod body;
 mod dispatch;
 mod entry;
+mod find;
 mod flags;
 mod helpers;
 mod linear;
@@ -56,7 +57,7 @@ impl Cpu {
             function(dispatch::dispatch(places, part));
             let entries = self.memory.entries_of(part == PROGRAMS) as usize as u32;
             let (call, ram) = (Block::call() as usize as u32, self.memory.ram() as usize as u32);
-            function(dispatch::find(places, part, call, entries, ram));
+            function(find::find(places, part, find::Finding { call, entries, ram }));
             function(dispatch::enter());
             function(dispatch::then(places));
             for Code { blocks, functions } in &pages {
