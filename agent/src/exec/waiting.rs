@@ -101,10 +101,8 @@ pub struct Released {
     pub retry: Option<Retry>,
 }
 
-/// A signal that was sent to a waiting shell kills it when it is next scheduled, and until then nothing tells it from one
-/// that lives. If a request was given to such a shell, it runs in another. (A copy waits in `read`, which may still return
-/// the script's beginning to a shell that a signal is on its way to, and then nothing tells that it was not the command that
-/// ended it.)
+/// A signal that was sent to a waiting shell kills it when it is next scheduled. If a request was given to such a shell, and
+/// it has not read what comes before the command, the request runs in another.
 pub struct Retry {
     /// The request.
     pub exec: Exec<'static>,
@@ -214,7 +212,7 @@ impl WaitingShells {
         waiting.looks = 0;
         let done = match &waiting.zygote {
             Some(zygote) if zygote.shell.state == State::Discarded => return,
-            Some(_) if waiting.at_the_gate() < COPIES => Self::copy_one(shared),
+            Some(_) if waiting.at_the_gate() < COPIES => Self::copy_one_ahead(shared),
             Some(_) => return,
             None if !waiting.no_zygote && shared.containment.has_cgroups() => match waiting.pupil {
                 None => Self::start_pupil(shared),
@@ -273,6 +271,12 @@ impl WaitingShells {
         let key = shared.waiting.new_key();
         let shell = shared.waiting.zygote.as_mut()?.copy(key, &mut shared.containment)?;
         Self::watch(shell, shared).map(|shell| shared.waiting.shells.push(shell))
+    }
+
+    /// One that will wait.
+    fn copy_one_ahead(shared: &mut Shared) -> Option<()> {
+        Self::copy_one(shared)?;
+        shared.waiting.shells.last_mut().map(Shell::left_alone)
     }
 
     fn new_key(&mut self) -> Key {

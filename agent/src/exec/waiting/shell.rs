@@ -58,6 +58,8 @@ pub struct Shell {
     /// Where the rest is, if that is known.
     places: Option<Places>,
     used: Duration,
+    /// Its `/proc/PID/syscall`, once it has been [left alone](Shell::left_alone).
+    call: Option<File>,
 }
 
 /// What a shell waits at.
@@ -104,7 +106,18 @@ impl Shell {
         };
         let _as_fast_as_others = rustix::process::setpriority_process(Some(launched.pid), LOWEST);
         let (state, gate, used) = (State::Starting, Gate::Fifo(fifo), Duration::ZERO);
-        Some(Self { key, inputs, state, launched, group, gate, command: None, places: None, used })
+        Some(Self {
+            key,
+            inputs,
+            state,
+            launched,
+            group,
+            gate,
+            command: None,
+            places: None,
+            used,
+            call: None,
+        })
     }
 
     /// Another one, at the gate from the beginning: a copy of this one as a process of its own.
@@ -119,6 +132,7 @@ impl Shell {
             group,
             gate: Gate::Pipe(Some(pipe)),
             used: Duration::ZERO,
+            call: None,
         }
     }
 
@@ -126,6 +140,20 @@ impl Shell {
     pub fn memory(&self) -> Option<File> {
         let path = format!("/proc/{}/mem", self.pid().as_raw_nonzero());
         File::options().read(true).write(true).open(path).ok()
+    }
+
+    /// From now on it may be sent signals before a request comes for it.
+    pub fn left_alone(&mut self) {
+        self.call = File::open(format!("/proc/{}/syscall", self.pid().as_raw_nonzero())).ok();
+    }
+
+    /// Whether it is on its way out of the system call that it waits in, which only a signal can be the reason for: it would
+    /// take the script with it.
+    fn is_leaving(&self) -> bool {
+        let Some(call) = &self.call else { return false };
+        let mut number = [0];
+        // Of a process that waits, the number of the system call comes first.
+        call.read_exact_at(&mut number, 0).is_err() || !number[0].is_ascii_digit()
     }
 
     /// Finds the places in its `memory` where its copies, too, get what a request needs.
@@ -203,7 +231,7 @@ impl Shell {
     /// places](Self::has_places). If this fails it has not begun with the command, and must be given up. Returns the reading
     /// end of the FIFO: what is still in it when the shell has ended was not read.
     pub fn release(&mut self, command: &[u8], script: &[u8], random: u32) -> Option<OwnedFd> {
-        if command.len() > ROOM {
+        if command.len() > ROOM || self.is_leaving() {
             return None;
         }
         let values = Values::now(command, random);
