@@ -158,6 +158,8 @@ pub(crate) struct CodeCache {
     addresses: *mut Offset,
     /// Translated code at an instruction pointer.
     jumps: *mut Jump,
+    /// The blocks that were found there last, whatever the keys: apart, so that more of the above is in the processor's caches.
+    jump_blocks: *mut Link,
     /// How often blocks were executed that are [counted](Translated::COUNTED), by their numbers.
     counts: *mut u32,
     /// What new blocks begin with: whether they are counted.
@@ -197,6 +199,7 @@ impl CodeCache {
             buckets: host::allocate_zeroed(BUCKETS * size_of::<Offset>())?.cast(),
             addresses: host::allocate_zeroed(ADDRESSES * size_of::<Offset>())?.cast(),
             jumps: host::allocate_zeroed(JUMPS * size_of::<Jump>())?.cast(),
+            jump_blocks: host::allocate_zeroed(JUMPS * size_of::<Link>())?.cast(),
             counts: host::allocate_zeroed(BLOCKS * size_of::<u32>())?.cast(),
             untranslated: Translated::NONE,
             generation: 1,
@@ -309,8 +312,8 @@ impl CodeCache {
             self.seen_of(self.at(block)).write(Seen { rip, key });
             let translated = (*self.at::<Block>(block)).translated;
             if translated.part() == Translated::part_of(self.mode) {
-                let block = Link::new(block, false);
-                self.jump(rip).write(Jump { rip, key, translated, block });
+                self.jump(rip).write(Jump { rip, key, translated });
+                *self.jump_block(rip) = Link::new(block, false);
             }
         }
     }
@@ -382,6 +385,7 @@ impl CodeCache {
             std::slice::from_raw_parts_mut(self.addresses, ADDRESSES).fill(0);
             std::slice::from_raw_parts_mut(self.buckets, BUCKETS).fill(0);
             self.jumps.write_bytes(0, JUMPS);
+            self.jump_blocks.write_bytes(0, JUMPS);
             for page in std::slice::from_raw_parts_mut(self.pages, self.page_count) {
                 if page.members != 0 {
                     *page = CodePage::default();

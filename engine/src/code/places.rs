@@ -2,7 +2,7 @@
 
 use std::mem::offset_of;
 
-use super::{BUCKETS, Block, CodeCache, JUMPS, Jump, NotedPages, Seen};
+use super::{BUCKETS, Block, CodeCache, JUMPS, Jump, Link, NotedPages, Seen};
 
 /// Addresses and distances, in bytes of linear memory. They stay what they are.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +19,8 @@ pub(crate) struct CodePlaces {
     pub(crate) segmented_key: u32,
     /// The table of translated code by instruction pointer.
     pub(crate) jumps: u32,
+    /// The blocks that were found there last.
+    pub(crate) jump_blocks: u32,
     /// `CodeCache::noted`.
     pub(crate) noted: u32,
     /// `CodeCache::changed`.
@@ -45,7 +47,8 @@ impl CodePlaces {
     pub(crate) const JUMP_RIP: u32 = offset_of!(Jump, rip) as u32;
     pub(crate) const JUMP_KEY: u32 = offset_of!(Jump, key) as u32;
     pub(crate) const JUMP_TRANSLATED: u32 = offset_of!(Jump, translated) as u32;
-    pub(crate) const JUMP_BLOCK: u32 = offset_of!(Jump, block) as u32;
+    /// How many bytes of [`Jump`]s there are to a byte of what is in `jump_blocks`.
+    pub(crate) const JUMP_TO_BLOCK: u32 = Self::JUMP_BYTES / size_of::<Link>() as u32;
     /// Words of 64 bits of the filter of noted pages.
     pub(crate) const NOTED: u32 = NotedPages::WORDS;
     /// Buckets of the table of blocks by physical address.
@@ -64,6 +67,7 @@ impl CodeCache {
             global_key: of(offset_of!(CodeCache, global_key)),
             segmented_key: of(offset_of!(CodeCache, segmented_key)),
             jumps: self.jumps as usize as u32,
+            jump_blocks: self.jump_blocks as usize as u32,
             noted: of(offset_of!(CodeCache, noted)),
             changed: of(offset_of!(CodeCache, changed)),
         }

@@ -72,8 +72,6 @@ pub(super) struct Jump {
     /// As in `Seen`.
     pub(super) key: u32,
     pub(super) translated: Translated,
-    /// The block that was found there last, whatever the key.
-    pub(super) block: Link,
 }
 
 impl CodeCache {
@@ -100,20 +98,26 @@ impl CodeCache {
             }
             self.counts.write_bytes(0, self.blocks as usize + 1);
             self.jumps.write_bytes(0, JUMPS);
+            self.jump_blocks.write_bytes(0, JUMPS);
         }
     }
 
     /// What was at `rip` when it was found last, or 0.
     pub(crate) fn likely(&self, rip: u64) -> Offset {
         // SAFETY: `jump` points into the table.
-        let jump = unsafe { &*self.jump(rip) };
-        if jump.rip == rip && jump.block != Link::NONE { jump.block.offset() } else { self.noted(rip) }
+        let (jump, block) = unsafe { (&*self.jump(rip), *self.jump_block(rip)) };
+        if jump.rip == rip && block != Link::NONE { block.offset() } else { self.noted(rip) }
     }
 
     pub(super) fn jump(&self, rip: u64) -> *mut Jump {
-        let index = ((rip ^ (rip >> 12)) as usize) % JUMPS;
         // SAFETY: the index is below JUMPS.
-        unsafe { self.jumps.add(index) }
+        unsafe { self.jumps.add(jump_index(rip)) }
+    }
+
+    /// Where the block is noted that belongs to `jump`.
+    pub(super) fn jump_block(&self, rip: u64) -> *mut Link {
+        // SAFETY: the index is below JUMPS.
+        unsafe { self.jump_blocks.add(jump_index(rip)) }
     }
 
     /// All blocks there are, in the order in which they were made.
@@ -137,4 +141,8 @@ impl CodeCache {
         all.sort_unstable_by_key(|block| unsafe { (*self.at::<Block>(*block)).number });
         all
     }
+}
+
+fn jump_index(rip: u64) -> usize {
+    ((rip ^ (rip >> 12)) as usize) % JUMPS
 }

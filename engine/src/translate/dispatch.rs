@@ -2,15 +2,15 @@
 
 use wasm_encoder::ValType;
 
-use super::body::{Body, at};
-use super::helpers::{CODE_TYPE, DISPATCH, FIND, Helper, LOOK, TABLE};
+use super::body::{Body, Label, at};
+use super::helpers::{DISPATCH, ENTER, FIND, FIRST_CODE, Helper, LOOK};
 use super::places::Places;
 use crate::code::{CodePlaces, KERNEL, Translated};
 use crate::interpret::Exit;
 use crate::memory::PAGE_MASK;
 
 /// `(address, likely)`: goes there if it has been done before, else by [`find`](super::find::find).
-pub(super) fn dispatch(places: Places, part: u32) -> (Vec<u8>, Vec<u32>) {
+pub(super) fn dispatch(places: Places, part: u32, functions: u32) -> (Vec<u8>, Vec<u32>) {
     let mut body = Body::new(2);
     let (address, likely) = (0, 1);
     let [jump, key] = [(); 2].map(|()| body.local(ValType::I32));
@@ -25,7 +25,7 @@ pub(super) fn dispatch(places: Places, part: u32) -> (Vec<u8>, Vec<u32>) {
     body.w().i32_const(0).local_get(address).i64_const(!(PAGE_MASK as i64)).i64_and();
     body.w().i64_store(at(places.page()));
     body.w().local_get(jump).i32_load(at(CodePlaces::JUMP_TRANSLATED)).local_set(key);
-    enter_code(&mut body, key);
+    enter_code(&mut body, key, functions);
     body.end();
     body.w().local_get(address).local_get(likely).return_call(FIND);
     body.finish()
@@ -49,12 +49,23 @@ pub(super) fn push_is_key(body: &mut Body, places: Places, part: u32, key: u32) 
     body.w().i32_eq().i32_or();
 }
 
-/// Goes to what a [`Translated`](crate::code::Translated) in a variable names.
-pub(super) fn enter_code(body: &mut Body, translated: u32) {
-    body.w().local_get(translated).i32_const((Translated::ENTRIES - 1) as i32).i32_and();
+/// Goes to what a [`Translated`] in a variable names, in one of so many functions. Not by a table of functions: this is most often
+/// waits for memory, and of that such a table has ten times as much.
+fn enter_code(body: &mut Body, translated: u32, functions: u32) {
+    let nowhere = body.block();
+    let labels: Vec<Label> = (0..functions).map(|_| body.block()).collect();
+    // The first function's label is the innermost.
+    let targets: Vec<u32> = labels.iter().rev().map(|label| body.distance(*label)).collect();
+    let nowhere = body.distance(nowhere);
     body.w().local_get(translated).i32_const(Translated::FUNCTION_SHIFT as i32).i32_shr_u();
-    body.w().i32_const((Translated::FUNCTIONS - 1) as i32).i32_and();
-    body.w().return_call_indirect(TABLE, CODE_TYPE);
+    body.w().i32_const((Translated::FUNCTIONS - 1) as i32).i32_and().br_table(targets, nowhere);
+    for number in 0..functions {
+        body.end();
+        body.w().local_get(translated).i32_const((Translated::ENTRIES - 1) as i32).i32_and();
+        body.w().return_call(FIRST_CODE.wrapping_add(number));
+    }
+    body.end();
+    body.w().unreachable();
 }
 
 /// `(uop, block, next)`: a general instruction, and what follows.
@@ -69,7 +80,7 @@ pub(super) fn then(places: Places) -> (Vec<u8>, Vec<u32>) {
     body.end();
     body.w().local_get(next).i32_const(Translated::PART_SHIFT as i32).i32_shr_u();
     body.when();
-    enter_code(&mut body, next);
+    body.w().local_get(next).return_call(ENTER);
     body.end();
     body.w().local_get(next).i32_const(LOOK as i32).i32_eq();
     body.when();
@@ -80,9 +91,9 @@ pub(super) fn then(places: Places) -> (Vec<u8>, Vec<u32>) {
     body.finish()
 }
 
-/// `(translated)`: the engine's way in.
-pub(super) fn enter() -> (Vec<u8>, Vec<u32>) {
+/// `(translated)`: goes there; the engine's way in, too.
+pub(super) fn enter(functions: u32) -> (Vec<u8>, Vec<u32>) {
     let mut body = Body::new(1);
-    enter_code(&mut body, 0);
+    enter_code(&mut body, 0, functions);
     body.finish()
 }

@@ -3,7 +3,8 @@
 use wasm_encoder::ValType;
 
 use super::body::{Body, Label, at};
-use super::dispatch::{enter_code, push_is_key, push_jump};
+use super::dispatch::{push_is_key, push_jump};
+use super::helpers::ENTER;
 use super::places::Places;
 use crate::code::{Block, CodePlaces, KERNEL, Link, Translated};
 use crate::interpret::Exit;
@@ -85,8 +86,8 @@ impl Find {
         // What was there the last time.
         self.push_is_known();
         self.body.when();
-        self.body.w().local_get(jump).i32_load(at(CodePlaces::JUMP_BLOCK));
-        self.body.w().i32_const(!Link::UNSURE as i32).i32_and().local_set(offset);
+        self.push_jump_block();
+        self.body.w().i32_load(at(0)).i32_const(!Link::UNSURE as i32).i32_and().local_set(offset);
         self.push_is_it();
         self.body.br_if(found);
         if self.is_kernel() {
@@ -119,6 +120,14 @@ impl Find {
         } else {
             self.body.br(found);
         }
+    }
+
+    /// Pushes where the table has the block of the entry.
+    fn push_jump_block(&mut self) {
+        let Self { body, places, locals: [jump, ..], .. } = self;
+        body.w().local_get(*jump).i32_const(places.code.jumps as i32).i32_sub();
+        body.w().i32_const(CodePlaces::JUMP_TO_BLOCK as i32).i32_div_u();
+        body.w().i32_const(places.code.jump_blocks as i32).i32_add();
     }
 
     /// Pushes whether the entry of the table is that of the address.
@@ -215,24 +224,27 @@ impl Find {
 
     /// Sets the entry of the table to the address and what it has without a key.
     fn set_jump(&mut self) {
-        let Self { body, locals: [jump, offset, ..], .. } = self;
-        body.w().local_get(*jump).local_get(Self::ADDRESS).i64_store(at(CodePlaces::JUMP_RIP));
-        body.w().local_get(*jump).i32_const(0).i32_store(at(CodePlaces::JUMP_KEY));
-        body.w().local_get(*jump).local_get(*offset).i32_store(at(CodePlaces::JUMP_BLOCK));
+        let [jump, offset, ..] = self.locals;
+        self.body.w().local_get(jump).local_get(Self::ADDRESS).i64_store(at(CodePlaces::JUMP_RIP));
+        self.body.w().local_get(jump).i32_const(0).i32_store(at(CodePlaces::JUMP_KEY));
+        self.push_jump_block();
+        self.body.w().local_get(offset).i32_store(at(0));
     }
 
     /// The interpreter looks for the block, and notes it in the table.
     fn leave(&mut self) {
-        let [jump, offset, ..] = self.locals;
+        let [_, offset, ..] = self.locals;
         let places = self.places;
         let arena = places.code.arena;
         self.body.w().local_get(Self::LIKELY).i32_const(arena as i32).i32_sub();
-        self.body.w().local_get(jump).i32_load(at(CodePlaces::JUMP_BLOCK)).i32_const(0);
+        self.push_jump_block();
+        self.body.w().i32_load(at(0)).i32_const(0);
         self.push_is_known();
         self.body.w().select().local_get(Self::LIKELY).select().local_set(offset);
         self.set_jump();
         self.body.store64(places.rip(), Self::ADDRESS);
-        self.body.w().i32_const(0).local_get(jump).i32_const(CodePlaces::JUMP_BLOCK as i32).i32_add();
+        self.body.w().i32_const(0);
+        self.push_jump_block();
         self.body.w().i32_store(at(places.link()));
         self.body.w().i32_const(Exit::ENTER.number() as i32).return_();
     }
@@ -251,7 +263,7 @@ impl Find {
         body.when();
         body.w().local_get(*jump).local_get(*key).i32_store(at(CodePlaces::JUMP_KEY));
         body.w().local_get(*jump).local_get(*translated).i32_store(at(CodePlaces::JUMP_TRANSLATED));
-        enter_code(body, *translated);
+        body.w().local_get(*translated).return_call(ENTER);
         body.end();
         body.store32(places.current(), *block);
         body.w().i32_const(0);

@@ -28,7 +28,8 @@ impl Helper {
 pub(super) const DISPATCH: u32 = 6;
 /// The same where more is to be looked at.
 pub(super) const FIND: u32 = 7;
-// 8 calls the function and the entry that a block's [`Translated`](super::Translated) names: it is for the engine.
+/// Goes to the function and the entry that a block's [`Translated`](super::Translated) names.
+pub(super) const ENTER: u32 = 8;
 /// Executes the general instruction `(uop, block, next)`, and goes on with what a [`Translated`](super::Translated) names, or as
 /// [`ON`] and [`LOOK`] say.
 pub(super) const THEN: u32 = 9;
@@ -38,7 +39,3 @@ pub(super) const FIRST_CODE: u32 = 10;
 pub(super) const ON: u32 = 0;
 /// See [`ON`].
 pub(super) const LOOK: u32 = 1;
-/// The type of functions with guest code: `(entry) -> exit`.
-pub(super) const CODE_TYPE: u32 = 0;
-/// The table of these functions.
-pub(super) const TABLE: u32 = 0;

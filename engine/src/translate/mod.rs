@@ -54,11 +54,12 @@ impl Cpu {
         let places = Places::new(self);
         for (part, pages) in parts {
             let mut function = |(body, unlikely): (Vec<u8>, Vec<u32>)| function(part, &body, &unlikely);
-            function(dispatch::dispatch(places, part));
+            let functions = pages.iter().map(|page| page.functions.len() as u32).sum();
+            function(dispatch::dispatch(places, part, functions));
             let entries = self.memory.entries_of(part == PROGRAMS) as usize as u32;
             let (call, ram) = (Block::call() as usize as u32, self.memory.ram() as usize as u32);
             function(find::find(places, part, find::Finding { call, entries, ram }));
-            function(dispatch::enter());
+            function(dispatch::enter(functions));
             function(dispatch::then(places));
             for Code { blocks, functions } in &pages {
                 for pieces in functions {

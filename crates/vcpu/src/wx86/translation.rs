@@ -8,9 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use wasm_encoder::{
-    BranchHint, BranchHints, CodeSection, ConstExpr, ElementSection, Elements, EntityType, ExportKind,
-    ExportSection, FunctionSection, ImportSection, MemoryType, RefType, TableSection, TableType, TypeSection,
-    ValType,
+    BranchHint, BranchHints, CodeSection, EntityType, ExportKind, ExportSection, FunctionSection,
+    ImportSection, MemoryType, TypeSection, ValType,
 };
 use wasmtime::{AsContextMut, Extern, Func, Instance, Module, Ref, Store, Table};
 
@@ -195,23 +194,10 @@ fn module(part: usize, bodies: &[Function]) -> Vec<u8> {
         let not_taken = |place: &u32| BranchHint { branch_func_offset: *place, branch_hint_value: 0 };
         hints.function_hints(index, unlikely.iter().map(not_taken));
     }
-    let pages: Vec<u32> = (own + OWN_FUNCTIONS..own + bodies.len() as u32).collect();
-    let size = pages.len() as u64;
-    let mut tables = TableSection::new();
-    let element_type = RefType::FUNCREF;
-    tables.table(TableType {
-        element_type,
-        table64: false,
-        minimum: size,
-        maximum: Some(size),
-        shared: false,
-    });
-    let mut elements = ElementSection::new();
-    elements.active(None, &ConstExpr::i32_const(0), Elements::Functions(pages.into()));
     let mut exports = ExportSection::new();
     exports.export(&format!("{ENTER}{part}"), ExportKind::Func, own + ENTER_NUMBER);
     let mut module = wasm_encoder::Module::new();
-    module.section(&types).section(&imports).section(&functions).section(&tables).section(&exports);
-    module.section(&elements).section(&hints).section(&code);
+    module.section(&types).section(&imports).section(&functions).section(&exports);
+    module.section(&hints).section(&code);
     module.finish()
 }
