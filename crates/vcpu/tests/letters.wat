@@ -49,7 +49,7 @@
   (func (export "engine_general") (param i32 i32) (result i32) (i32.const 0))
   (func (export "engine_condition") (param i32) (result i32) (i32.const 0))
   (func (export "engine_pushed_flags") (result i32) (i32.const 0))
-  (func (export "engine_rotate_flags") (param i32))
+  (func (export "engine_change_flags") (param i32 i32))
   (func (export "engine_unsigned_high") (param i64 i64) (result i64) (i64.const 0))
   (func (export "engine_signed_high") (param i64 i64) (result i64) (i64.const 0))
 

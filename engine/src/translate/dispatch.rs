@@ -57,12 +57,14 @@ fn enter_code(body: &mut Body, translated: u32, functions: u32) {
     // The first function's label is the innermost.
     let targets: Vec<u32> = labels.iter().rev().map(|label| body.distance(*label)).collect();
     let nowhere = body.distance(nowhere);
+    // Before the jump, so that it is there once.
+    let entry = body.local(ValType::I32);
+    body.w().local_get(translated).i32_const((Translated::ENTRIES - 1) as i32).i32_and().local_set(entry);
     body.w().local_get(translated).i32_const(Translated::FUNCTION_SHIFT as i32).i32_shr_u();
     body.w().i32_const((Translated::FUNCTIONS - 1) as i32).i32_and().br_table(targets, nowhere);
     for number in 0..functions {
         body.end();
-        body.w().local_get(translated).i32_const((Translated::ENTRIES - 1) as i32).i32_and();
-        body.w().return_call(FIRST_CODE.wrapping_add(number));
+        body.w().local_get(entry).return_call(FIRST_CODE.wrapping_add(number));
     }
     body.end();
     body.w().unreachable();
