@@ -2,27 +2,31 @@
 
 #![allow(unsafe_code, reason = "exported names, and the one CPU of the module")]
 
-use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::host::log;
 use crate::{Boot, Cpu, TableRegister};
 
-/// The module's CPU; one thread, and the host never calls in while a call is under way. At a fixed address, which the
-/// interpreter's loop makes use of.
-static mut CPU: MaybeUninit<Cpu> = MaybeUninit::uninit();
-/// Whether it has been made.
+/// Whether the CPU has been made.
 static MADE: AtomicBool = AtomicBool::new(false);
 
-/// Where the CPU lies.
+/// Room for the CPU below the stack, which the linker puts at the start of memory; the module's build makes the stack larger
+/// by as much.
+const ROOM: usize = 64 << 10;
+
+/// Where the module's one CPU lies: nearly at the start of memory. From there, what it begins with is reached by displacements of
+/// one byte, and there is no other data in as many places of translated code.
 #[inline(always)]
 pub(crate) fn cpu_place() -> *mut Cpu {
-    (&raw mut CPU).cast()
+    const PLACE: usize = 16;
+    const { assert!(PLACE.is_multiple_of(align_of::<Cpu>()) && PLACE + size_of::<Cpu>() <= ROOM) };
+    std::ptr::with_exposed_provenance_mut(PLACE)
 }
 
 /// The CPU, if it was made.
 fn cpu() -> Option<&'static mut Cpu> {
-    // SAFETY: it was made, and no other reference is alive: the module has one thread, and imports never call back.
+    // SAFETY: it was made, and no other reference is alive: the module has one thread, the host never calls in while a call is
+    // under way, and imports never call back.
     MADE.load(Ordering::Relaxed).then(|| unsafe { &mut *cpu_place() })
 }
 
@@ -32,7 +36,7 @@ pub extern "C" fn engine_new(ram_bytes: u32) -> u32 {
     std::panic::set_hook(Box::new(|info| log(&info.to_string())));
     let Some(made) = Cpu::new(ram_bytes as usize) else { return 0 };
     let ram = made.memory.ram() as u32;
-    // SAFETY: no reference to the CPU is alive.
+    // SAFETY: no reference to the CPU is alive, and nothing else is there.
     unsafe { cpu_place().write(*made) };
     MADE.store(true, Ordering::Relaxed);
     ram

@@ -130,16 +130,20 @@ pub struct Boot {
 }
 
 /// One CPU with its memory.
+///
+/// What translated code uses all the time comes first: see `cpu_place` in `exports`.
 #[repr(C)]
 pub struct Cpu {
+    /// Status flags.
+    pub lazy: LazyFlags,
+    /// Instructions that may still be executed in this run.
+    pub budget: i64,
     /// RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8-R15, one that is always 0, and others that only
     /// micro-operations use.
     /// Outside of 64-bit mode the upper halves are not looked at.
     pub regs: [u64; PLACES],
     /// Instruction pointer: an offset in CS.
     pub rip: u64,
-    /// Status flags.
-    pub lazy: LazyFlags,
     /// All other flags of EFLAGS, at their places.
     pub system_flags: u32,
     /// Current privilege level, 0 to 3.
@@ -152,8 +156,6 @@ pub struct Cpu {
     pub address_mask: u64,
     /// Segment registers, by `Seg`.
     pub segments: [Segment; 6],
-    /// Instructions that may still be executed in this run.
-    pub budget: i64,
     /// Part of the budget that is kept back to leave a chain of blocks soon.
     pub(crate) withheld: i64,
     /// What `instructions()` will be when the budget is used up.
@@ -216,16 +218,16 @@ impl Cpu {
     /// A CPU after reset, with `ram_bytes` of RAM that is all zero; `None` if there is no room.
     pub fn new(ram_bytes: usize) -> Option<Box<Self>> {
         Some(Box::new(Self {
+            lazy: LazyFlags::default(),
+            budget: 0,
             regs: [0; PLACES],
             rip: 0,
-            lazy: LazyFlags::default(),
             system_flags: 0,
             cpl: 0,
             mode: Mode::default(),
             interrupt_shadow: false,
             address_mask: u64::from(u32::MAX),
             segments: [Segment::default(); 6],
-            budget: 0,
             withheld: 0,
             limit: 0,
             halted: false,

@@ -12,9 +12,9 @@ pub const ENGINE: Product = Product {
     package: "wasm-sandbox-engine",
     manifest: "engine/Cargo.toml",
     target: "wasm32-unknown-unknown",
-    // The host adds elements to the table.
+    // The host adds elements to the table. Below a stack of 1 MiB there is room for the CPU.
     flags: "-Ctarget-feature=+simd128,+bulk-memory,+sign-ext,+nontrapping-fptoint,+mutable-globals,+multivalue \
-            -Clink-arg=--export-table -Clink-arg=--growable-table",
+            -Clink-arg=--export-table -Clink-arg=--growable-table -Clink-arg=-zstack-size=1114112",
     // For this computer it is an ordinary library.
     selection: &["rustc", "--lib", "--crate-type", "cdylib"],
     packages: "",
