@@ -3,7 +3,7 @@
 use iced_x86::{Code, Instruction, MemorySize, Mnemonic, OpKind};
 
 use super::lower::Lowering;
-use super::select::stack_bytes;
+use super::operands::stack_bytes;
 use super::{Op, Uop};
 use crate::operand::register_offset;
 

@@ -9,12 +9,14 @@ mod branch;
 mod calls;
 mod lower;
 mod noted;
+mod operands;
 mod pair;
 mod places;
 mod select;
 mod translated;
 mod uop;
 mod vector;
+mod written;
 
 use crate::host;
 use crate::memory::PAGE;
@@ -22,8 +24,9 @@ use crate::state::Mode;
 
 pub(crate) use calls::Calls;
 use noted::NotedPages;
+pub(crate) use operands::Form;
 pub(crate) use places::CodePlaces;
-pub(crate) use select::{FORM, Form, OPERATION};
+pub(crate) use select::{FORM, OPERATION};
 use translated::Jump;
 pub(crate) use translated::{KERNEL, PROGRAMS, Translated};
 pub(crate) use uop::{General, Link, Links, Op, Uop};
@@ -46,8 +49,6 @@ const GLOBAL: u32 = 1 << 31;
 const SEGMENTED: u32 = 1 << 6;
 /// Generations are counted up to here.
 const LAST_GENERATION: u32 = 1 << 23;
-/// Code of a page is forgotten after this many writes beside it: the page is data now.
-const WRITES_BESIDE_CODE: u32 = 32;
 
 /// Where the arena's first record lies; what is before it looks like a block that is never valid.
 const FIRST: usize = size_of::<Block>().next_multiple_of(64);
@@ -437,63 +438,5 @@ impl CodeCache {
         let next = std::mem::replace(&mut page.members, member);
         // SAFETY: just allocated.
         unsafe { self.at::<Member>(member).write(Member { block, next }) };
-    }
-
-    /// RAM was written: throws away the code of pages where code was hit. The range lies in one page.
-    #[inline]
-    pub(crate) fn written(&mut self, physical: u64, bytes: u64) {
-        if self.has_code(physical) {
-            self.code_page_written(physical, bytes);
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn code_page_written(&mut self, physical: u64, bytes: u64) {
-        let Some(page) = self.page(physical) else { return };
-        let from = physical % PAGE / 64;
-        let to = (physical % PAGE + bytes.max(1)).div_ceil(64).min(64);
-        let hit = (from..to).any(|granule| page.granules & (1 << granule) != 0);
-        page.writes += 1;
-        if hit || page.writes > WRITES_BESIDE_CODE {
-            self.forget_page(physical);
-        }
-    }
-
-    /// Throws away all code of a page.
-    fn forget_page(&mut self, physical: u64) {
-        let Some(page) = self.page(physical) else { return };
-        let mut member = std::mem::take(page).members;
-        while member != 0 {
-            // SAFETY: members and blocks are what `insert` and `join` made.
-            let (block, next) = unsafe {
-                let member = &*self.at::<Member>(member);
-                (member.block, member.next)
-            };
-            self.forget_block(block);
-            member = next;
-        }
-        self.changed = true;
-        self.forget_addresses(true);
-    }
-
-    fn forget_block(&mut self, offset: Offset) {
-        // SAFETY: buckets and members hold offsets of blocks.
-        unsafe {
-            let block = &mut *self.at::<Block>(offset);
-            if block.physical == u64::MAX {
-                return;
-            }
-            let mut link = self.bucket(block.physical);
-            while *link != 0 {
-                if *link == offset {
-                    *link = block.next;
-                    break;
-                }
-                link = &raw mut (*self.at::<Block>(*link)).next;
-            }
-            block.physical = u64::MAX;
-            (*self.seen_of(block)).key = 0;
-        }
     }
 }

@@ -235,7 +235,7 @@ impl Body {
     }
 
     /// Pushes 1 if a value is negative, else 0.
-    fn sign(&mut self, local: u32, wide: bool) {
+    pub(super) fn sign(&mut self, local: u32, wide: bool) {
         if wide {
             self.w().local_get(local).i64_const(63).i64_shr_u().i32_wrap_i64();
         } else {
@@ -243,8 +243,8 @@ impl Body {
         }
     }
 
-    /// Pushes whether the result is zero, negative or has even parity, if `condition` is one of these; else false.
-    fn of_result(&mut self, condition: u8, result: u32, wide: bool) -> bool {
+    /// Pushes whether the result is zero, negative or has even parity, as the condition asks.
+    fn of_result(&mut self, condition: u8, result: u32, wide: bool) {
         self.w().local_get(result);
         match (condition >> 1, wide) {
             (ZERO, _) => sized!(self, wide, i64_eqz, i32_eqz),
@@ -252,18 +252,13 @@ impl Body {
                 self.value(Value::Constant(0), wide);
                 sized!(self, wide, i64_lt_s, i32_lt_s);
             }
-            (PARITY, _) => {
+            _ => {
                 if wide {
                     self.w().i32_wrap_i64();
                 }
                 self.w().i32_const(0xFF).i32_and().i32_popcnt().i32_const(1).i32_and().i32_eqz();
             }
-            _ => {
-                self.w().drop();
-                return false;
-            }
         }
-        true
     }
 
     /// Pushes 1 if `condition`, by its encoding, holds, else 0; not for what [`Pending::needs_storing`].

@@ -1,4 +1,4 @@
-//! The translation of one page of code: a function whose entries are the page's blocks.
+//! The translation of code of one page: a function whose entries are blocks that lead to each other.
 //!
 //! Registers live in `Cpu::regs`. A block reads each of them once, keeps it in a local variable and writes what it
 //! changes to both: so wherever code is left, memory has the registers as the interpreter has them. Whatever is rare is left
@@ -89,12 +89,12 @@ pub(super) struct Page<'a> {
     /// The entries.
     pieces: &'a [Piece],
     labels: Vec<Label>,
-    top: Option<Label>,
+    top: Label,
     /// Behind it `exit` is returned; `leave` is the same with `current` the current block.
-    quit: Option<Label>,
-    leave: Option<Label>,
+    quit: Label,
+    leave: Label,
     /// Behind it the budget is used up, and `exit` is where in the page to go on.
-    stop: Option<Label>,
+    stop: Label,
     entry: u32,
     budget: u32,
     exit: u32,
@@ -136,6 +136,11 @@ pub(super) fn page(
     let mut body = Body::new(1);
     let budget = body.local(ValType::I64);
     let [exit, current] = [(); 2].map(|()| body.local(ValType::I32));
+    let [quit, stop, leave] = [(); 3].map(|()| body.block());
+    let top = body.repeat();
+    // The first piece's label is the innermost.
+    let mut labels: Vec<Label> = pieces.iter().map(|_| body.block()).collect();
+    labels.reverse();
     let mut page = Page {
         cpu,
         places,
@@ -144,11 +149,11 @@ pub(super) fn page(
         part,
         blocks,
         pieces,
-        labels: Vec::new(),
-        top: None,
-        quit: None,
-        leave: None,
-        stop: None,
+        labels,
+        top,
+        quit,
+        leave,
+        stop,
         entry: 0,
         budget,
         exit,
@@ -177,13 +182,6 @@ impl Way {
 
 impl Page<'_> {
     fn all(&mut self) {
-        self.quit = Some(self.body.block());
-        self.stop = Some(self.body.block());
-        self.leave = Some(self.body.block());
-        self.top = Some(self.body.repeat());
-        // The first block's label is the innermost.
-        self.labels = self.pieces.iter().map(|_| self.body.block()).collect();
-        self.labels.reverse();
         if self.pieces.len() > 1 {
             let targets: Vec<u32> = self.labels.iter().map(|label| self.body.distance(*label)).collect();
             let entry = self.entry;
@@ -198,7 +196,7 @@ impl Page<'_> {
         self.body.w().unreachable();
         self.body.end();
         self.body.store32(self.places.current(), self.current);
-        self.quit();
+        self.body.br(self.quit);
         self.body.end();
         // The budget is used up before the block at `exit` in the page.
         let exit = self.exit;
@@ -251,9 +249,7 @@ impl Page<'_> {
         self.body.when_unlikely();
         let exit = self.exit;
         self.body.w().i32_const((block.physical & PAGE_MASK) as i32).local_set(exit);
-        if let Some(label) = self.stop {
-            self.body.br(label);
-        }
+        self.body.br(self.stop);
         self.body.end();
         self.body.w().i32_const(0).local_get(budget).i64_const(block.instructions.into()).i64_sub();
         self.body.w().i64_store(at(self.places.budget()));
@@ -298,12 +294,6 @@ impl Page<'_> {
         (uop, place.wrapping_add(number.wrapping_mul(size_of::<Uop>() as u32)))
     }
 
-    fn quit(&mut self) {
-        if let Some(label) = self.quit {
-            self.body.br(label);
-        }
-    }
-
     /// The interpreter goes on with the micro-operation at `uop`, or does what an exit says.
     pub(super) fn leave_at(&mut self, uop: u32) {
         let exit = self.exit;
@@ -317,9 +307,7 @@ impl Page<'_> {
         self.body.store_flags(self.places, pending);
         let (current, block) = (self.current, self.place_of(self.block));
         self.body.w().i32_const(block as i32).local_set(current);
-        if let Some(label) = self.leave {
-            self.body.br(label);
-        }
+        self.body.br(self.leave);
     }
 
     /// Opens a label: branches to it leave the micro-operation at `uop`, of which nothing has been done, to the interpreter.

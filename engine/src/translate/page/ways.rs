@@ -82,10 +82,10 @@ impl Page<'_> {
     pub(in crate::translate) fn go_in_page(&mut self, block: Offset) {
         if let Some(label) = self.label_ahead(block) {
             self.body.br(label);
-        } else if let (Some(index), Some(top)) = (self.entry_of(block), self.top) {
+        } else if let Some(index) = self.entry_of(block) {
             let entry = self.entry;
             self.body.w().i32_const(index as i32).local_set(entry);
-            self.body.br(top);
+            self.body.br(self.top);
         } else {
             self.enter(block);
         }

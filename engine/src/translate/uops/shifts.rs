@@ -73,20 +73,13 @@ impl Page<'_> {
         }
         let carry = self.body.keep(false);
         self.body.w().local_get(carry);
-        let sign = |page: &mut Self, local: u32| {
-            if wide {
-                page.body.w().local_get(local).i64_const(63).i64_shr_u().i32_wrap_i64();
-            } else {
-                page.body.w().local_get(local).i32_const(31).i32_shr_u();
-            }
-        };
         match by {
             Shift::Left => {
-                sign(self, result);
+                self.body.sign(result, wide);
                 self.body.w().local_get(carry).i32_xor().i32_const(11).i32_shl().i32_or();
             }
             Shift::Right => {
-                sign(self, operand);
+                self.body.sign(operand, wide);
                 self.body.w().i32_const(11).i32_shl().i32_or();
             }
             Shift::Arithmetic => {}
