@@ -50,6 +50,19 @@ const COMMANDS: [&str; 15] = [
     "python3 - <<'EOF'\ndef fib(n):\n    return n if n < 2 else fib(n - 1) + fib(n - 2)\nprint(fib(16))\nEOF",
 ];
 
+/// Commands that together use the other tools of the image: programs that nobody has executed before are interpreted. Not with v86,
+/// which translates them when they are executed.
+const OTHERS: [&str; 8] = [
+    "f() { local s=$1 n=0; while [[ $s == *a* ]]; do s=${s/a/b}; n=$((n + 1)); done; echo \"$n ${s^^} ${#s}\"; }; a=(); for ((i = 0; i < 200; i++)); do a+=(\"a$i\"); done; f \"${a[*]:0:60}\" | tail -c 20; printf '%s\n' \"${a[@]}\" | while read -r x; do echo \"${x%0}\"; done | wc -l",
+    "busybox ash -c 'i=0; while [ $i -lt 300 ]; do i=$((i+1)); done; echo $i'; busybox seq 500 | busybox awk '{s += $1} END {print s}'",
+    "awk 'BEGIN {for (i = 0; i < 3000; i++) s[i % 10] += i; for (k in s) print k, s[k]}' | sort -n | tail -1; seq 2000 | sed -n 's/1/x/gp' | wc -l",
+    "perl -e 'my %h; for (1..3000) { $h{$_ % 7} .= \"a\"; $s += $_ } $_ = \"ab\" x 500; s/b/c/g; print length, \" $s\\n\"'",
+    "rm -rf /tmp/w && mkdir /tmp/w && cd /tmp/w && export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a && git init -q . && for i in 1 2 3; do seq $((300 + i)) > a; git add . && git commit -qm a; done; seq 310 > a; git diff --stat | tail -1; git log --oneline | wc -l; git status --short; cd /; rm -rf /tmp/w",
+    "seq 20000 > /tmp/w; for c in gzip bzip2 xz zstd; do $c -c < /tmp/w | $c -dc | wc -c; done; openssl sha256 < /tmp/w; diff /tmp/w <(seq 2 20000) | wc -l; tar c /etc/passwd 2>/dev/null | zstd | wc -c; rm /tmp/w",
+    "python3 - <<'EOF'\nimport collections, csv, datetime, hashlib, io, itertools, random, string\nclass Point:\n    def __init__(self, x, y):\n        self.x, self.y = x, y\n    def __add__(self, other):\n        return Point(self.x + other.x, self.y + other.y)\ntotal = Point(0, 0)\nfor i in range(1000):\n    total += Point(i, i * 0.5)\nwords = collections.Counter(random.choice(string.ascii_letters) for _ in range(1000))\nout = io.StringIO()\ncsv.writer(out).writerows((i, f'{i:05d}', 'x' * (i % 5)) for i in range(300))\ntry:\n    {}['a']\nexcept KeyError as error:\n    pass\nrows = list(csv.reader(io.StringIO(out.getvalue())))\nprimes = [n for n in range(2, 500) if all(n % d for d in range(2, int(n ** 0.5) + 1))]\nmatrix = [[sum(a * b for a, b in zip(row, column)) for column in zip(*[[1, 2], [3, 4]])] for row in [[5, 6], [7, 8]] * 50]\nprint(total.x, len(words), len(rows), len(primes), len(matrix), hashlib.sha256(out.getvalue().encode()).hexdigest()[:4],\n      datetime.date(2024, 1, 1) + datetime.timedelta(days=9), len(list(itertools.permutations(range(6)))), sorted(words)[:2])\nEOF",
+    "curl -s file:///etc/passwd | wc -l; hexdump -C /etc/passwd | tail -1; patch --version | head -1; file /bin/bash | wc -c; zip -q /tmp/w.zip /etc/passwd && unzip -p /tmp/w.zip | wc -l; rm -f /tmp/w.zip",
+];
+
 /// Plenty, in milliseconds.
 const TIME: Option<u64> = Some(120_000);
 
@@ -79,7 +92,14 @@ pub fn again(engine: EngineKind) -> Vec<Request> {
         return Vec::new();
     }
     let frequent = repeat_n(shell("echo hi"), SHELLS).chain(file(1 << 10));
-    frequent.chain(commands()).chain(file(4 << 20)).chain(sessions()).chain([clean_up()]).collect()
+    let others = OTHERS.iter().map(|command| shell(command));
+    frequent
+        .chain(commands())
+        .chain(file(4 << 20))
+        .chain(sessions())
+        .chain(others)
+        .chain([clean_up()])
+        .collect()
 }
 
 fn commands() -> impl Iterator<Item = Request> {
