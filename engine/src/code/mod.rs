@@ -272,7 +272,12 @@ impl CodeCache {
             self.global_noted.clear();
         }
         if self.generation.max(self.global_generation) == LAST_GENERATION {
-            self.clear();
+            // No key of the past may count again. The blocks stay, and their translations.
+            // SAFETY: blocks are numbered up to this, and the table has as many entries.
+            unsafe {
+                self.seen.write_bytes(0, self.blocks as usize + 1);
+                self.jumps.write_bytes(0, JUMPS);
+            }
             (self.generation, self.global_generation) = (1, 1);
         }
         self.set_mode(self.mode);
@@ -438,5 +443,37 @@ impl CodeCache {
         let next = std::mem::replace(&mut page.members, member);
         // SAFETY: just allocated.
         unsafe { self.at::<Member>(member).write(Member { block, next }) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn when_generations_start_again_blocks_stay_and_no_address_leads_to_them() {
+        let mut cache = CodeCache::new(1 << 20).unwrap();
+        let block = Block {
+            physical: 0x5000,
+            second_page: u64::MAX,
+            next: 0,
+            number: 0,
+            mode: Mode::default(),
+            mode_mask: Mode::ALWAYS,
+            instructions: 1,
+            translated: Translated::NONE,
+        };
+        let block = cache.insert(block, 1, &[]);
+        let (one, other) = (0x1000, 0xC000_0000);
+        for (address, global) in [(one, false), (other, true)] {
+            // In the first of all generations.
+            cache.note_address(address, address, block, global);
+            assert!(cache.is_valid(cache.at(block), address));
+            cache.generation = LAST_GENERATION - 1;
+            cache.forget_addresses(global);
+            assert!(!cache.is_valid(cache.at(block), address), "{address:#x}");
+            assert_eq!(cache.find(0x5000, 0), Some(block));
+            assert_eq!(cache.generation, 1);
+        }
     }
 }
