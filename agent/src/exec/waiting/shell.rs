@@ -147,13 +147,24 @@ impl Shell {
         self.call = File::open(format!("/proc/{}/syscall", self.pid().as_raw_nonzero())).ok();
     }
 
-    /// Whether it is on its way out of the system call that it waits in, which only a signal can be the reason for: it would
-    /// take the script with it.
+    /// Whether a signal is on its way to it: it would read the script, and take it along.
     fn is_leaving(&self) -> bool {
         let Some(call) = &self.call else { return false };
         let mut number = [0];
-        // Of a process that waits, the number of the system call comes first.
-        call.read_exact_at(&mut number, 0).is_err() || !number[0].is_ascii_digit()
+        // Of a process that waits, the number of the system call comes first. One that does not may not have come so far yet,
+        // where many want the processor.
+        let waits = call.read_exact_at(&mut number, 0).is_ok() && number[0].is_ascii_digit();
+        !waits && self.has_signals()
+    }
+
+    /// Whether signals are pending, or it is gone.
+    fn has_signals(&self) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid().as_raw_nonzero()));
+        let is_pending = |line: &str| {
+            let set = line.strip_prefix("SigPnd:").or_else(|| line.strip_prefix("ShdPnd:"));
+            set.is_some_and(|set| set.trim().bytes().any(|digit| digit != b'0'))
+        };
+        status.map_or(true, |status| status.lines().any(is_pending))
     }
 
     /// Finds the places in its `memory` where its copies, too, get what a request needs.
