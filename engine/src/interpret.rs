@@ -567,21 +567,12 @@ impl Cpu {
                                 $new
                             }};
                         }
-                        macro_rules! bt_rr {
-                            ($t:ty) => {
-                                bit!($t, get!($t, uop.a), get!($t, uop.b), |value, one| ())
+                        macro_rules! bt_r {
+                            ($t:ty, $number:expr) => {
+                                bit!($t, get!($t, uop.a), $number, |value, one| ())
                             };
-                            ($t:ty, |$value:ident, $one:ident| $new:expr) => {{
-                                let new = bit!($t, get!($t, uop.a), get!($t, uop.b), |$value, $one| $new);
-                                put!($t, uop.a, new)
-                            }};
-                        }
-                        macro_rules! bt_ri {
-                            ($t:ty) => {
-                                bit!($t, get!($t, uop.a), uop.imm, |value, one| ())
-                            };
-                            ($t:ty, |$value:ident, $one:ident| $new:expr) => {{
-                                let new = bit!($t, get!($t, uop.a), uop.imm, |$value, $one| $new);
+                            ($t:ty, $number:expr, |$value:ident, $one:ident| $new:expr) => {{
+                                let new = bit!($t, get!($t, uop.a), $number, |$value, $one| $new);
                                 put!($t, uop.a, new)
                             }};
                         }
@@ -1336,28 +1327,28 @@ impl Cpu {
                             Op::PopM64 => pop_to_memory!(u64),
                             Op::MulM32 => mul!(u32, u64, load!(u32, ea!())),
                             Op::MulM64 => mul!(u64, u128, load!(u64, ea!())),
-                            Op::BtRr32 => bt_rr!(u32),
-                            Op::BtRr64 => bt_rr!(u64),
-                            Op::BtRi32 => bt_ri!(u32),
-                            Op::BtRi64 => bt_ri!(u64),
+                            Op::BtRr32 => bt_r!(u32, get!(u32, uop.b)),
+                            Op::BtRr64 => bt_r!(u64, get!(u64, uop.b)),
+                            Op::BtRi32 => bt_r!(u32, uop.imm),
+                            Op::BtRi64 => bt_r!(u64, uop.imm),
                             Op::BtMi32 => bt_mi!(u32),
                             Op::BtMi64 => bt_mi!(u64),
-                            Op::BtsRr32 => bt_rr!(u32, |value, one| value | one),
-                            Op::BtsRr64 => bt_rr!(u64, |value, one| value | one),
-                            Op::BtsRi32 => bt_ri!(u32, |value, one| value | one),
-                            Op::BtsRi64 => bt_ri!(u64, |value, one| value | one),
+                            Op::BtsRr32 => bt_r!(u32, get!(u32, uop.b), |value, one| value | one),
+                            Op::BtsRr64 => bt_r!(u64, get!(u64, uop.b), |value, one| value | one),
+                            Op::BtsRi32 => bt_r!(u32, uop.imm, |value, one| value | one),
+                            Op::BtsRi64 => bt_r!(u64, uop.imm, |value, one| value | one),
                             Op::BtsMi32 => bt_mi!(u32, |value, one| value | one),
                             Op::BtsMi64 => bt_mi!(u64, |value, one| value | one),
-                            Op::BtrRr32 => bt_rr!(u32, |value, one| value & !one),
-                            Op::BtrRr64 => bt_rr!(u64, |value, one| value & !one),
-                            Op::BtrRi32 => bt_ri!(u32, |value, one| value & !one),
-                            Op::BtrRi64 => bt_ri!(u64, |value, one| value & !one),
+                            Op::BtrRr32 => bt_r!(u32, get!(u32, uop.b), |value, one| value & !one),
+                            Op::BtrRr64 => bt_r!(u64, get!(u64, uop.b), |value, one| value & !one),
+                            Op::BtrRi32 => bt_r!(u32, uop.imm, |value, one| value & !one),
+                            Op::BtrRi64 => bt_r!(u64, uop.imm, |value, one| value & !one),
                             Op::BtrMi32 => bt_mi!(u32, |value, one| value & !one),
                             Op::BtrMi64 => bt_mi!(u64, |value, one| value & !one),
-                            Op::BtcRr32 => bt_rr!(u32, |value, one| value ^ one),
-                            Op::BtcRr64 => bt_rr!(u64, |value, one| value ^ one),
-                            Op::BtcRi32 => bt_ri!(u32, |value, one| value ^ one),
-                            Op::BtcRi64 => bt_ri!(u64, |value, one| value ^ one),
+                            Op::BtcRr32 => bt_r!(u32, get!(u32, uop.b), |value, one| value ^ one),
+                            Op::BtcRr64 => bt_r!(u64, get!(u64, uop.b), |value, one| value ^ one),
+                            Op::BtcRi32 => bt_r!(u32, uop.imm, |value, one| value ^ one),
+                            Op::BtcRi64 => bt_r!(u64, uop.imm, |value, one| value ^ one),
                             Op::BtcMi32 => bt_mi!(u32, |value, one| value ^ one),
                             Op::BtcMi64 => bt_mi!(u64, |value, one| value ^ one),
                             Op::BsfRr32 => scan!(u32, |value| value.trailing_zeros()),

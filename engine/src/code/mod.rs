@@ -386,12 +386,11 @@ impl CodeCache {
         (self.used, self.blocks) = (FIRST, 0);
         self.calls = Calls::default();
         self.changed = true;
+        self.clear_jumps();
         // SAFETY: the tables have these many entries.
         unsafe {
             std::slice::from_raw_parts_mut(self.addresses, ADDRESSES).fill(0);
             std::slice::from_raw_parts_mut(self.buckets, BUCKETS).fill(0);
-            self.jumps.write_bytes(0, JUMPS);
-            self.jump_blocks.write_bytes(0, JUMPS);
             for page in std::slice::from_raw_parts_mut(self.pages, self.page_count) {
                 if page.members != 0 {
                     *page = CodePage::default();

@@ -107,12 +107,7 @@ impl Lowering {
             Mnemonic::Bswap => one_wide(insn, uop, Op::Bswap32),
             Mnemonic::Mul => self.wide(insn, uop, Op::MulR32, Op::MulM32),
             Mnemonic::Xchg if !insn.has_rep_prefix() => {
-                let (form, size) = self.operands(insn, &mut uop)?;
-                if form != Form::RegisterRegister {
-                    return None;
-                }
-                uop.op = Op::XchgRr32.after(size.checked_sub(2)?);
-                Some(uop)
+                self.two_wide(insn, uop, Form::RegisterRegister, Op::XchgRr32)
             }
             Mnemonic::Imul => self.multiply(insn, uop),
             Mnemonic::Cwde => Some(Uop { op: Op::Cwde, ..uop }),
@@ -123,8 +118,8 @@ impl Lowering {
             Mnemonic::Bts => self.bit(insn, uop, Op::BtsRr32),
             Mnemonic::Btr => self.bit(insn, uop, Op::BtrRr32),
             Mnemonic::Btc => self.bit(insn, uop, Op::BtcRr32),
-            Mnemonic::Bsf => self.registers(insn, uop, Op::BsfRr32),
-            Mnemonic::Bsr => self.registers(insn, uop, Op::BsrRr32),
+            Mnemonic::Bsf => self.two_wide(insn, uop, Form::RegisterRegister, Op::BsfRr32),
+            Mnemonic::Bsr => self.two_wide(insn, uop, Form::RegisterRegister, Op::BsrRr32),
             Mnemonic::Nop | Mnemonic::Endbr32 | Mnemonic::Endbr64 | Mnemonic::Pause => {
                 // `nop r/m` with a lock prefix and the like are none.
                 Some(uop)
@@ -145,8 +140,8 @@ impl Lowering {
             Mnemonic::Cld => Some(Uop { op: Op::Cld, ..uop }),
             Mnemonic::Pushfd if !wide => Some(Uop { op: Op::PushF32, ..uop }),
             Mnemonic::Pushfq if wide => Some(Uop { op: Op::PushF64, ..uop }),
-            Mnemonic::Xadd => self.exchange(insn, uop, Op::XaddMr32),
-            Mnemonic::Cmpxchg => self.exchange(insn, uop, Op::CmpxchgMr32),
+            Mnemonic::Xadd => self.two_wide(insn, uop, Form::MemoryRegister, Op::XaddMr32),
+            Mnemonic::Cmpxchg => self.two_wide(insn, uop, Form::MemoryRegister, Op::CmpxchgMr32),
             Mnemonic::Cmpxchg8b => {
                 uop.op = Op::Cmpxchg8b;
                 self.address(insn, &mut uop, true)?;
@@ -161,14 +156,11 @@ impl Lowering {
         }
     }
 
-    /// XADD or CMPXCHG with 4 or 8 bytes of memory; `first` is that of 4.
-    fn exchange(&mut self, insn: &Instruction, mut uop: Uop, first: Op) -> Option<Uop> {
-        let (form, size) = self.operands(insn, &mut uop)?;
-        if form != Form::MemoryRegister {
-            return None;
-        }
+    /// An instruction with two operands of this form, of 4 or 8 bytes; `first` is that of 4.
+    fn two_wide(&mut self, insn: &Instruction, mut uop: Uop, form: Form, first: Op) -> Option<Uop> {
+        let (found, size) = self.operands(insn, &mut uop)?;
         uop.op = first.after(size.checked_sub(2)?);
-        Some(uop)
+        (found == form).then_some(uop)
     }
 
     /// BT, BTS, BTR or BTC of 4 or 8 bytes; `first` is that of 4 with two registers. A register's number of a bit may lead far
@@ -183,13 +175,6 @@ impl Lowering {
         };
         uop.op = first.after(place + size.checked_sub(2)?);
         Some(uop)
-    }
-
-    /// An instruction with two registers of 4 or 8 bytes; `first` is that of 4.
-    fn registers(&mut self, insn: &Instruction, mut uop: Uop, first: Op) -> Option<Uop> {
-        let (form, size) = self.operands(insn, &mut uop)?;
-        uop.op = first.after(size.checked_sub(2)?);
-        (form == Form::RegisterRegister).then_some(uop)
     }
 
     /// SETcc and CMOVcc.

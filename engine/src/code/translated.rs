@@ -97,6 +97,14 @@ impl CodeCache {
                 (*self.at::<Block>(*block)).translated = Translated::NONE;
             }
             self.counts.write_bytes(0, self.blocks as usize + 1);
+        }
+        self.clear_jumps();
+    }
+
+    /// Forgets where translated code leads to.
+    pub(super) fn clear_jumps(&mut self) {
+        // SAFETY: the tables have these many entries.
+        unsafe {
             self.jumps.write_bytes(0, JUMPS);
             self.jump_blocks.write_bytes(0, JUMPS);
         }

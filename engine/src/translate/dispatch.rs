@@ -49,8 +49,8 @@ pub(super) fn push_is_key(body: &mut Body, places: Places, part: u32, key: u32) 
     body.w().i32_eq().i32_or();
 }
 
-/// Goes to what a [`Translated`] in a variable names, in one of so many functions. Not by a table of functions: this is most often
-/// waits for memory, and of that such a table has ten times as much.
+/// Goes to what a [`Translated`] in a variable names, in one of so many functions. Not by a table of functions: what this takes is
+/// mostly waiting for memory, and such a table has ten times as much of it.
 fn enter_code(body: &mut Body, translated: u32, functions: u32) {
     let nowhere = body.block();
     let labels: Vec<Label> = (0..functions).map(|_| body.block()).collect();

@@ -136,15 +136,19 @@ impl Shell {
         }
     }
 
+    /// The path of one of its files in `/proc`.
+    fn in_proc(&self, name: &str) -> String {
+        format!("/proc/{}/{name}", self.pid().as_raw_nonzero())
+    }
+
     /// Its memory.
     pub fn memory(&self) -> Option<File> {
-        let path = format!("/proc/{}/mem", self.pid().as_raw_nonzero());
-        File::options().read(true).write(true).open(path).ok()
+        File::options().read(true).write(true).open(self.in_proc("mem")).ok()
     }
 
     /// From now on it may be sent signals before a request comes for it.
     pub fn left_alone(&mut self) {
-        self.call = File::open(format!("/proc/{}/syscall", self.pid().as_raw_nonzero())).ok();
+        self.call = File::open(self.in_proc("syscall")).ok();
     }
 
     /// Whether a signal is on its way to it: it would read the script, and take it along.
@@ -159,7 +163,7 @@ impl Shell {
 
     /// Whether signals are pending, or it is gone.
     fn has_signals(&self) -> bool {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid().as_raw_nonzero()));
+        let status = std::fs::read_to_string(self.in_proc("status"));
         let is_pending = |line: &str| {
             let set = line.strip_prefix("SigPnd:").or_else(|| line.strip_prefix("ShdPnd:"));
             set.is_some_and(|set| set.trim().bytes().any(|digit| digit != b'0'))
@@ -218,8 +222,7 @@ impl Shell {
 
     /// Whether it sleeps, and the address of its arguments.
     fn stat(&self) -> Option<(bool, u64)> {
-        let pid = self.pid().as_raw_nonzero();
-        parse(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+        parse(&std::fs::read_to_string(self.in_proc("stat")).ok()?)
     }
 
     /// Finds the place of the command, and clears it.

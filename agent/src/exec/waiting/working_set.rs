@@ -101,16 +101,16 @@ impl WorkingSet {
             let wanted = self.0.get(&mapping.file);
             let is_wanted = |index| wanted.is_some_and(|wanted| wanted.contains(&mapping.page(index)));
             let address = |index: u64| u64::from(mapping.start) + index * u64::from(PAGE);
-            // Linux leaves page tables out of copies where a mapping of a file was never written to. The last page is the best
-            // for it: constants are behind code, and all code stays where other processes have it, too.
-            let written = (0..mapping.pages()).rev().find(|index| is_wanted(*index));
+            let mut last = None;
             for index in (0..mapping.pages()).filter(|index| is_wanted(*index)) {
                 let mut byte = [0];
-                let mut visit = memory.read_exact_at(&mut byte, address(index));
-                if written == Some(index) {
-                    visit = visit.and_then(|()| memory.write_all_at(&byte, address(index)));
-                }
-                visit.map_err(|_| Errno::FAULT)?;
+                memory.read_exact_at(&mut byte, address(index)).map_err(|_| Errno::FAULT)?;
+                last = Some((index, byte));
+            }
+            // Linux leaves page tables out of copies where a mapping of a file was never written to. The last page is the best
+            // for it: constants are behind code, and all code stays where other processes have it, too.
+            if let Some((index, byte)) = last {
+                memory.write_all_at(&byte, address(index)).map_err(|_| Errno::FAULT)?;
             }
             let pages = map.pages(&mapping)?;
             let needless = (0..).zip(pages).map(|(index, page)| !is_copy(page) && !is_wanted(index));
