@@ -11,7 +11,8 @@ pub mod kept;
 pub mod schema;
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek};
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::FileExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, Once};
@@ -275,11 +276,14 @@ impl Session {
     }
 
     /// What it has written to standard error so far.
+    ///
+    /// Its handle and ours share one position, so it is read without moving that: a line that the program writes
+    /// meanwhile would go elsewhere.
     pub fn stderr(&self) -> String {
-        let mut text = String::new();
-        let mut file = &self.stderr;
-        file.rewind().and_then(|()| file.read_to_string(&mut text)).expect("its standard error can be read");
-        text
+        let length = self.stderr.metadata().expect("a file").len();
+        let mut bytes = vec![0; usize::try_from(length).expect("a length")];
+        self.stderr.read_exact_at(&mut bytes, 0).expect("its standard error can be read");
+        String::from_utf8(bytes).expect("UTF-8")
     }
 }
 
