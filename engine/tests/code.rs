@@ -121,3 +121,54 @@ fn the_second_page_of_an_instruction_may_get_another_frame() {
         assert_eq!((machine.cpu.regs[3], machine.cpu.regs[0]), (0x0403_0201, 0x0909_0901), "{kind:?}");
     }
 }
+
+#[test]
+fn when_the_arena_is_full_code_that_was_translated_goes_on_and_may_change() {
+    const LEAF: u64 = 0x50000;
+    const CHANGING: u64 = 0x60000;
+    // Each time, so many micro-operations are decoded: some 5 KB.
+    const LONG: usize = 300;
+    const ROUNDS: u32 = 15_000;
+    for kind in [Kind::Narrow, Kind::Long] {
+        // call LEAF; add dword [CHANGING + 1], 1; call CHANGING; sub ecx, 1; jne to the start; hlt
+        let mut code = vec![0xE8];
+        code.extend((LEAF as u32 - CODE as u32 - 5).to_le_bytes());
+        code.extend([0x83, 4, 0x25]);
+        code.extend((CHANGING as u32 + 1).to_le_bytes());
+        code.extend([1, 0xE8]);
+        code.extend((CHANGING as u32 - CODE as u32 - 18).to_le_bytes());
+        code.extend([0x83, 0xE9, 1, 0x75, 0xE9, 0xF4]);
+        let mut machine = Machine::new(kind, &code);
+        // test cl, 1; je to the second; add esi, 1; ret; add edi, 1; ret
+        machine.write(LEAF, &[0xF6, 0xC1, 1, 0x74, 4, 0x83, 0xC6, 1, 0xC3, 0x83, 0xC7, 1, 0xC3]);
+        // mov eax, 0; not edx ..., of which none are joined; add ebx, eax; ret
+        let mut changing = vec![0xB8, 0, 0, 0, 0];
+        changing.extend([0xF7, 0xD2].repeat(LONG));
+        changing.extend([1, 0xC3, 0xC3]);
+        machine.write(CHANGING, &changing);
+        let run = |machine: &mut Machine, rounds: u32| {
+            machine.cpu.halted = false;
+            machine.cpu.rip = CODE;
+            machine.cpu.regs[1] = rounds.into();
+            while !machine.cpu.halted {
+                machine.cpu.run(1 << 20);
+            }
+        };
+        machine.cpu.renew_code();
+        run(&mut machine, 1);
+        machine.cpu.translate_code(1, |_, _, _| ());
+        // The second way of the leaf is gone from now on only: it is no part of what stays.
+        run(&mut machine, ROUNDS);
+        let changes = ROUNDS + 1;
+        let half = u64::from(ROUNDS / 2);
+        let sum = changes.wrapping_mul(changes + 1) / 2;
+        let counted = |machine: &Machine| [3, 2, 6, 7].map(|register| machine.cpu.regs[register]);
+        let expected = [sum.into(), 0, half + 1, half];
+        assert_eq!(counted(&machine), expected, "{kind:?}");
+        // add esi, 3, and add edi, 5
+        machine.write(LEAF + 7, &[3]);
+        machine.write(LEAF + 11, &[5]);
+        run(&mut machine, 4);
+        assert_eq!(counted(&machine)[2..], [half + 1 + 2 * 3, half + 2 * 5], "{kind:?}");
+    }
+}

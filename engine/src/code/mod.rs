@@ -1,12 +1,13 @@
 //! Decoded code: blocks of micro-operations, found by guest-physical address or by instruction pointer.
 //!
 //! All of it lies in one arena and refers to itself by offsets. When the arena is full everything is
-//! thrown away; it can always be made again.
+//! thrown away but what was [kept](CodeCache::keep); it can always be made again.
 
 #![allow(unsafe_code, reason = "blocks are variable-sized records in an arena; offsets are made only here")]
 
 mod branch;
 mod calls;
+mod full;
 mod lower;
 mod noted;
 mod operands;
@@ -23,6 +24,7 @@ use crate::memory::PAGE;
 use crate::state::Mode;
 
 pub(crate) use calls::Calls;
+use full::Kept;
 use noted::NotedPages;
 pub(crate) use operands::Form;
 pub(crate) use places::CodePlaces;
@@ -94,6 +96,18 @@ impl Block {
         unsafe { this.add(1).cast() }
     }
 
+    /// The last micro-operation: the links, or a general instruction that ends the block.
+    pub(crate) fn last(this: *const Self) -> *const Uop {
+        let mut uop = Self::first(this);
+        // SAFETY: micro-operations follow their block, and one of these is the last.
+        unsafe {
+            while !matches!((*uop).op, Op::GeneralEnd | Op::End | Op::Links) {
+                uop = uop.add(1);
+            }
+        }
+        uop
+    }
+
     /// The micro-operation with which the block begins: that which calls its translation, if that is `least` or more.
     #[inline(always)]
     pub(crate) fn begin(this: *const Self, least: Translated) -> *const Uop {
@@ -152,6 +166,8 @@ pub(crate) struct CodeCache {
     seen: *mut Seen,
     /// Blocks that were made since the arena was empty.
     blocks: u32,
+    /// What stays when the arena is full.
+    kept: Kept,
     pages: *mut CodePage,
     page_count: usize,
     buckets: *mut Offset,
@@ -195,6 +211,7 @@ impl CodeCache {
             used: FIRST,
             seen: host::allocate_zeroed(BLOCKS * size_of::<Seen>())?.cast(),
             blocks: 0,
+            kept: Kept::NOTHING,
             pages: host::allocate_zeroed(page_count * size_of::<CodePage>())?.cast(),
             page_count,
             buckets: host::allocate_zeroed(BUCKETS * size_of::<Offset>())?.cast(),
@@ -360,43 +377,6 @@ impl CodeCache {
             }
         }
         None
-    }
-
-    /// Whether a block fits; otherwise everything has been thrown away, and it does.
-    pub(crate) fn make_room(&mut self) {
-        if self.used + BLOCK_ROOM > ARENA_BYTES {
-            self.clear();
-        }
-    }
-
-    /// Throws everything away, and gives what it lay in back as zeros. From now on, blocks are counted.
-    pub(crate) fn renew(&mut self) {
-        self.untranslated = Translated::COUNTED;
-        // SAFETY: the arena and the table are in use as far as this.
-        unsafe {
-            self.arena.write_bytes(0, self.used);
-            self.seen.write_bytes(0, self.blocks as usize + 1);
-            self.counts.write_bytes(0, self.blocks as usize + 1);
-        }
-        self.clear();
-    }
-
-    /// Throws everything away.
-    pub(crate) fn clear(&mut self) {
-        (self.used, self.blocks) = (FIRST, 0);
-        self.calls = Calls::default();
-        self.changed = true;
-        self.clear_jumps();
-        // SAFETY: the tables have these many entries.
-        unsafe {
-            std::slice::from_raw_parts_mut(self.addresses, ADDRESSES).fill(0);
-            std::slice::from_raw_parts_mut(self.buckets, BUCKETS).fill(0);
-            for page in std::slice::from_raw_parts_mut(self.pages, self.page_count) {
-                if page.members != 0 {
-                    *page = CodePage::default();
-                }
-            }
-        }
     }
 
     /// Room for `bytes` bytes, 8-byte aligned; there is always some after `make_room`.

@@ -51,6 +51,7 @@ impl Cpu {
         for (part, pages) in &parts {
             self.number(*part, pages);
         }
+        self.code.keep();
         let places = Places::new(self);
         for (part, pages) in parts {
             let mut function = |(body, unlikely): (Vec<u8>, Vec<u32>)| function(part, &body, &unlikely);

@@ -38,15 +38,9 @@ pub(super) fn regions(code: &CodeCache, blocks: &[Offset]) -> Vec<Vec<Piece>> {
 /// The micro-operations of a block, with the links at its end.
 #[allow(unsafe_code)]
 fn uops(block: &Block) -> &[Uop] {
-    let first = Block::first(block);
-    let mut count = 0usize;
-    // SAFETY: micro-operations follow their block, and one of these is the last.
-    unsafe {
-        while !matches!((*first.add(count)).op, Op::GeneralEnd | Op::End | Op::Links) {
-            count = count.wrapping_add(1);
-        }
-        std::slice::from_raw_parts(first, count.wrapping_add(1))
-    }
+    let (first, last) = (Block::first(block), Block::last(block));
+    // SAFETY: all of them follow their block.
+    unsafe { std::slice::from_raw_parts(first, last.offset_from_unsigned(first).wrapping_add(1)) }
 }
 
 /// Where a block leads to within its page, other than by calls.
