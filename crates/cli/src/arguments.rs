@@ -31,7 +31,8 @@ pub struct Arguments {
 /// What else the program can do.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Make the snapshot that sandboxes start from, ahead of the first start
+    /// Make the snapshot that sandboxes start from, ahead of the first start; with `--snapshot`, compile what that file has
+    /// translated, so that its machines are as fast as where it was saved
     Prepare,
     /// Serve the Model Context Protocol on standard input and output instead: the sandbox as tools for language models
     Mcp,

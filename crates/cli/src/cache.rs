@@ -10,15 +10,15 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use tempfile::NamedTempFile;
 use wasm_sandbox::SandboxConfig;
 
 pub use manifest::Check;
-use manifest::Manifest;
+use manifest::{Manifest, hex};
 
 /// Raised when what is made, or how, changes without a change of engine, image or file format.
-const RECIPE: u32 = 6;
+const RECIPE: u32 = 7;
 
 /// Name of the file that is locked while an entry is made or removed.
 const LOCK: &str = "lock";
@@ -34,7 +34,7 @@ const ROOM: usize = 160 << 20;
 /// A use is noted again after this time.
 const USE_IS_NEWS: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Where the snapshot of one engine, image, memory size and processor is kept.
+/// Where the snapshot of one engine, image, memory size and processor is kept, or the machine code of saved files.
 #[derive(Debug)]
 pub struct Entry {
     directory: PathBuf,
@@ -44,14 +44,17 @@ pub struct Entry {
 /// directory meanwhile.
 #[derive(Debug)]
 pub struct Files {
-    snapshot: File,
+    snapshot: Option<File>,
     code: Vec<File>,
 }
 
 impl Files {
     /// A path of the snapshot.
-    pub fn snapshot(&self) -> PathBuf {
-        path_of(&self.snapshot)
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn snapshot(&self) -> Result<PathBuf> {
+        self.snapshot.as_ref().map(path_of).with_context(|| format!("its {MANIFEST} names no {SNAPSHOT}"))
     }
 
     /// Paths of the parts of its machine code.
@@ -64,18 +67,24 @@ impl Entry {
     /// The place for what `config` starts from, on this processor: computers of several kinds may share a cache.
     /// Nothing is touched yet. `None` if there is no cache directory.
     pub fn of(config: &SandboxConfig) -> Option<Self> {
-        let root = root()?;
+        Self::named(config, &format!("{}.{RECIPE}", env!("CARGO_PKG_VERSION")))
+    }
+
+    /// The place for the machine code of translated code with this identity.
+    pub fn of_code(config: &SandboxConfig, code: &[u8; 32]) -> Option<Self> {
+        Self::named(config, &format!("code-{}", hex(code)))
+    }
+
+    fn named(config: &SandboxConfig, what: &str) -> Option<Self> {
         let identity = &config.identity;
-        let prefix = |hash: &[u8; 32]| hash[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let name = format!(
-            "{}-{}-{}m-{}.{RECIPE}-{:016x}",
-            prefix(&identity.engine.hash),
-            prefix(&identity.image),
+            "{}-{}-{}m-{what}-{:016x}",
+            hex(&identity.engine.hash[..8]),
+            hex(&identity.image[..8]),
             identity.ram_bytes >> 20,
-            env!("CARGO_PKG_VERSION"),
             config.engine.compatibility(),
         );
-        Some(Self { directory: root.join("snapshots").join(name) })
+        Some(Self { directory: root()?.join("snapshots").join(name) })
     }
 
     /// The directory, which [`Entry::lock`] makes.
@@ -105,12 +114,9 @@ impl Entry {
             self.note_times(&manifest, &present);
         }
         let mut files = files.into_iter();
-        match (manifest.items().first(), files.next()) {
-            (Some(first), Some(snapshot)) if first.name == SNAPSHOT => {
-                Ok(Some(Files { snapshot, code: files.collect() }))
-            }
-            _ => bail!("its {MANIFEST} names no {SNAPSHOT}"),
-        }
+        let begins_with_snapshot = manifest.items().first().is_some_and(|first| first.name == SNAPSHOT);
+        let snapshot = if begins_with_snapshot { files.next() } else { None };
+        Ok(Some(Files { snapshot, code: files.collect() }))
     }
 
     fn open(&self, name: &str) -> std::io::Result<File> {
@@ -168,8 +174,21 @@ impl Entry {
     /// They cannot be written.
     pub fn keep(&self, code: &[Vec<u8>], snapshot: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
         self.clear()?;
-        let mut names = vec![SNAPSHOT.to_owned()];
         self.write(SNAPSHOT, snapshot)?;
+        self.keep_beside(vec![SNAPSHOT.to_owned()], code)
+    }
+
+    /// Replaces what is there by parts of machine code. The lock must be held.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn keep_code(&self, code: &[Vec<u8>]) -> Result<()> {
+        self.clear()?;
+        self.keep_beside(Vec::new(), code)
+    }
+
+    /// Completes the entry: parts of machine code beside the files with these names.
+    fn keep_beside(&self, mut names: Vec<String>, code: &[Vec<u8>]) -> Result<()> {
         for (part, code) in code.iter().enumerate() {
             let name = format!("code-{part}.cwasm");
             self.write(&name, |file| Ok(file.write_all(code)?))?;

@@ -11,6 +11,7 @@ mod mcp;
 mod output;
 mod prepare;
 mod report;
+mod saved_code;
 mod schema;
 mod serve;
 mod startup;
@@ -43,6 +44,9 @@ fn run(arguments: &Arguments) -> Result<()> {
     startup::raise_file_limit();
     let config = startup::config(&arguments.machine)?;
     match arguments.command {
+        Some(Command::Prepare) if arguments.snapshot.is_some() => {
+            saved_code::prepare(&startup::with_snapshot(config, arguments)?)
+        }
         Some(Command::Prepare) => prepare::prepare(&config),
         // What is wrong with a file is said at once; the prepared snapshot may take minutes to make.
         Some(Command::Mcp) if arguments.snapshot.is_some() => {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use wasm_sandbox::protocol::json::{Outcome, Request, Status};
 use wasm_sandbox::{MachineSnapshot, Sandbox, SandboxConfig, Sources, Trust};
 
-use crate::cache::{Check, Entry};
+use crate::cache::{Check, Entry, Files};
 use crate::report::{Report, say};
 use crate::warm_up;
 
@@ -37,7 +37,8 @@ pub fn prepared(config: &SandboxConfig) -> Result<Option<MachineSnapshot>> {
     })
 }
 
-fn no_directory() -> anyhow::Error {
+/// What is said where nothing can be kept.
+pub fn no_directory() -> anyhow::Error {
     anyhow!("there is no cache directory: set WASM_SANDBOX_CACHE, XDG_CACHE_HOME or HOME")
 }
 
@@ -88,9 +89,15 @@ fn find_or_make(config: &SandboxConfig, entry: &Entry, check: Check) -> Result<M
 }
 
 /// The kept snapshot with its machine code, if there is one.
-fn find(config: &SandboxConfig, entry: &Entry, check: Check) -> Result<Option<MachineSnapshot>> {
+pub fn find(config: &SandboxConfig, entry: &Entry, check: Check) -> Result<Option<MachineSnapshot>> {
     let Some(files) = entry.files(check)? else { return Ok(None) };
-    let mut snapshot = MachineSnapshot::open(&files.snapshot(), config.identity, Trust::Own)?;
+    let mut snapshot = MachineSnapshot::open(&files.snapshot()?, config.identity, Trust::Own)?;
+    load_code(config, &files, &mut snapshot)?;
+    Ok(Some(snapshot))
+}
+
+/// Takes the machine code of `files` into `snapshot`.
+pub fn load_code(config: &SandboxConfig, files: &Files, snapshot: &mut MachineSnapshot) -> Result<()> {
     for part in files.code() {
         #[allow(unsafe_code)]
         // SAFETY: only this program writes to the directory and the file, it never changes a file that is in
@@ -98,7 +105,12 @@ fn find(config: &SandboxConfig, entry: &Entry, check: Check) -> Result<Option<Ma
         unsafe { snapshot.engine_mut().load_code(&config.engine, &part) }.context("its machine code")?;
     }
     ensure!(snapshot.engine().is_executable(), "part of its machine code is missing");
-    Ok(Some(snapshot))
+    Ok(())
+}
+
+/// So many parts are compiled at a time.
+pub fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 fn make(config: &SandboxConfig, entry: &Entry, why: &str) -> Result<MachineSnapshot> {
@@ -112,8 +124,7 @@ fn make(config: &SandboxConfig, entry: &Entry, why: &str) -> Result<MachineSnaps
     );
     let snapshot = warm_snapshot(config, &mut report)?;
     report.stage("compiling what the guest uses most");
-    let parts = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let code = snapshot.engine().compile_code(parts)?;
+    let code = snapshot.engine().compile_code(threads())?;
     report.stage("writing");
     if let Err(error) = entry.keep(&code, |file| Ok(snapshot.write(file, config.identity)?)) {
         report.end("prepared in {}");

@@ -8,7 +8,7 @@ use wasm_sandbox::{Arch, EngineKind, MachineSnapshot, SandboxConfig, Trust};
 
 use crate::arguments::{Arguments, ClockArgument, MachineArguments};
 use crate::serve::TRANSPORT;
-use crate::{artifacts, prepare};
+use crate::{artifacts, prepare, saved_code};
 
 /// Lets the program open as many files as it is allowed to: each checkpoint and each fork needs one.
 pub fn raise_file_limit() {
@@ -80,6 +80,8 @@ pub fn with_snapshot(config: SandboxConfig, arguments: &Arguments) -> Result<San
 fn from_file(mut config: SandboxConfig, path: &Path) -> Result<SandboxConfig> {
     config.identity.ram_bytes = MachineSnapshot::identity_of(path)?.ram_bytes;
     config.memory_limit_bytes = config.identity.ram_bytes;
-    config.snapshot = Some(MachineSnapshot::open(path, config.identity, Trust::Foreign)?);
+    let mut snapshot = MachineSnapshot::open(path, config.identity, Trust::Foreign)?;
+    saved_code::add(&config, &mut snapshot);
+    config.snapshot = Some(snapshot);
     Ok(config)
 }

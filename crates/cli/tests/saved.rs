@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::LazyLock;
 
+use common::kept::{CACHE, ENTRY, files, said};
 use common::{ErrorCode, Failure, Saved, Session, shell_request, wasm_sandbox};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -124,6 +125,80 @@ fn saved_again_and_again_it_stays_what_it_is() {
         "0\n1\n2\n",
         "the file may be deleted while a machine runs from it"
     );
+}
+
+#[test]
+fn what_was_translated_for_the_prepared_snapshot_is_used_by_files_that_come_of_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let [first, second] = ["first", "second"].map(|name| directory.path().join(name));
+    let save = |session: &mut Session, path: &Path| {
+        let _: Saved = session.request(json!({"type": "save", "path": path}));
+    };
+    let mapped_code = |session: &mut Session| {
+        assert_eq!(session.output("echo works"), "works\n");
+        let maps = fs::read_to_string(format!("/proc/{}/maps", session.pid())).expect("the program runs");
+        let code = files().into_iter().filter(|name| name.starts_with("code-"));
+        code.filter(|name| maps.contains(ENTRY.join(name).to_str().expect("UTF-8"))).count()
+    };
+    save(&mut Session::start(), &first);
+    let all = files().len() - "machine.snapshot manifest".split(' ').count();
+    // v86 translates as it runs, and does so anew.
+    let expected =
+        if std::env::var("WASM_SANDBOX_TEST_ENGINE").is_ok_and(|engine| engine == "v86") { 0 } else { all };
+    assert!(all > 0);
+    let mut session = go_on(&first);
+    assert_eq!(mapped_code(&mut session), expected);
+    session.reset();
+    assert_eq!(mapped_code(&mut session), expected);
+    // On a computer that has prepared nothing, and from a file that was saved there.
+    let nothing = directory.path().join("nothing");
+    let mut session = Session::start_from(wasm_sandbox().arg("--snapshot").arg(&first).env(CACHE, &nothing));
+    assert_eq!(mapped_code(&mut session), 0);
+    save(&mut session, &second);
+    assert!(!nothing.exists(), "nothing is prepared for a machine from a file");
+    assert_eq!(mapped_code(&mut go_on(&second)), expected);
+    // What does not come of it has nothing of it.
+    assert_eq!(mapped_code(&mut go_on(&ORIGINAL.path)), 0);
+}
+
+#[test]
+fn what_a_file_has_translated_is_compiled_once_where_that_is_asked_for() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (path, cache) = (directory.path().join("machine"), directory.path().join("cache"));
+    let _: Saved = Session::start().request(json!({"type": "save", "path": path}));
+    let prepare = || {
+        let mut command = wasm_sandbox();
+        let command = command.arg("prepare").arg("--snapshot").arg(&path).env(CACHE, &cache);
+        let output = command.output().expect("the program starts");
+        assert!(output.status.success() && output.stdout.is_empty());
+        said(&output.stderr)
+    };
+    let lines = prepare();
+    if std::env::var("WASM_SANDBOX_TEST_ENGINE").is_ok_and(|engine| engine == "v86") {
+        assert_eq!(
+            lines,
+            ["the file is ready: it has no translated code that could be compiled ahead of time"]
+        );
+        return;
+    }
+    let entry = lines.last().and_then(|line| line.strip_prefix("the file is ready: its machine code is in "));
+    let entry = Path::new(entry.unwrap_or_else(|| panic!("{lines:?}")));
+    let code: Vec<PathBuf> = (0..2).map(|part| entry.join(format!("code-{part}.cwasm"))).collect();
+    let is_used = || {
+        let mut session = Session::start_from(wasm_sandbox().arg("--snapshot").arg(&path).env(CACHE, &cache));
+        assert_eq!(session.output("echo works"), "works\n");
+        let maps = fs::read_to_string(format!("/proc/{}/maps", session.pid())).expect("the program runs");
+        let mapped = code.iter().filter(|code| maps.contains(code.to_str().expect("UTF-8"))).count();
+        assert!(mapped == 0 || mapped == code.len());
+        mapped > 0
+    };
+    assert!(is_used());
+    assert_eq!(prepare(), ["the file is ready: there is machine code for what it has translated"]);
+    // What is damaged is not used, and made anew.
+    fs::write(&code[0], "cut short").expect("a file");
+    assert!(!is_used());
+    assert_eq!(prepare().last(), lines.last());
+    assert!(is_used());
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! Linux and JSON are unknown here.
 
 mod bus;
+mod code_bytes;
 mod compiler;
 mod engine;
 mod error;
@@ -21,6 +22,7 @@ pub use memory::{Extent, MemoryImage, PAGE};
 pub use module::EngineModule;
 pub use snapshot::{EngineSnapshot, EngineState, OwnState};
 pub use v86::TranslationsState;
+pub use wx86::PartsState;
 
 /// Smallest RAM of a machine in bytes.
 pub const MINIMUM_RAM: u64 = 16 << 20;

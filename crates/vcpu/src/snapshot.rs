@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::memory::MemoryImage;
 use crate::module::EngineModule;
 use crate::v86::{Translations, TranslationsState};
-use crate::wx86::Translation;
+use crate::wx86::{PartsState, Translation};
 use crate::{EngineKind, RAM_GRANULE, VcpuError};
 
 /// Largest 32-bit wasm memory, and what its size is a multiple of.
@@ -51,8 +51,8 @@ pub struct EngineState {
 pub enum OwnState {
     /// v86: its translated code.
     V86(TranslationsState),
-    /// wx86: nothing.
-    Wx86,
+    /// wx86: its translated code.
+    Wx86(PartsState),
 }
 
 impl EngineState {
@@ -60,7 +60,7 @@ impl EngineState {
     pub fn kind(&self) -> EngineKind {
         match self.own {
             OwnState::V86(_) => EngineKind::V86,
-            OwnState::Wx86 => EngineKind::Wx86,
+            OwnState::Wx86(_) => EngineKind::Wx86,
         }
     }
 
@@ -68,7 +68,7 @@ impl EngineState {
     pub fn code_bytes(&self) -> Option<u64> {
         match &self.own {
             OwnState::V86(state) => state.code_bytes(),
-            OwnState::Wx86 => Some(0),
+            OwnState::Wx86(state) => state.code_bytes(),
         }
     }
 }
@@ -100,7 +100,7 @@ impl EngineSnapshot {
             instructions: self.instructions,
             own: match &self.own {
                 Own::V86(translations) => OwnState::V86(translations.state()),
-                Own::Wx86(_) => OwnState::Wx86,
+                Own::Wx86(translation) => OwnState::Wx86(translation.state()),
             },
         }
     }
@@ -112,7 +112,7 @@ impl EngineSnapshot {
     pub fn write_code(&self, target: &mut impl Write) -> std::io::Result<()> {
         match &self.own {
             Own::V86(translations) => translations.write(target),
-            Own::Wx86(_) => Ok(()),
+            Own::Wx86(translation) => translation.write(target),
         }
     }
 
@@ -140,16 +140,17 @@ impl EngineSnapshot {
         }
         let own = match own {
             OwnState::V86(state) => Own::V86(Translations::from_state(state, file, code_offset)?),
-            OwnState::Wx86 => Own::Wx86(Translation::default()),
+            OwnState::Wx86(state) => Own::Wx86(Translation::from_state(state, file, code_offset)?),
         };
         Ok(Self { memory, ram: ram.start as usize..ram.end as usize, instructions, own })
     }
 
     /// Compiles all translated code into machine code for [`EngineSnapshot::load_code`], in `parts`
-    /// parts at a time; none where nothing is translated. Takes about 0.15 s for each translated page.
+    /// parts at a time; none where nothing is translated. Takes about 0.15 s for each page that v86 has translated, and some
+    /// seconds for what wx86 has.
     ///
     /// # Errors
-    /// [`VcpuError::Module`] if it is not of the form in which the engine writes it.
+    /// [`VcpuError::Module`] or [`VcpuError::Snapshot`] if it is not of the form in which the engine writes it.
     pub fn compile_code(&self, parts: usize) -> Result<Vec<Vec<u8>>, VcpuError> {
         match &self.own {
             Own::V86(translations) => translations.compile(parts),
@@ -176,11 +177,29 @@ impl EngineSnapshot {
         }
     }
 
+    /// Tells the translated code from other: a SHA-256 sum; `None` if nothing is translated. v86 translates more as it
+    /// runs, and has no such name.
+    pub fn code_identity(&self) -> Option<[u8; 32]> {
+        match &self.own {
+            Own::V86(_) => None,
+            Own::Wx86(translation) => translation.identity(),
+        }
+    }
+
+    /// Takes the machine code of `other`, if both have the same translated code, as a snapshot has that comes of another one;
+    /// whether they have.
+    pub fn share_code(&mut self, other: &Self) -> bool {
+        match (&mut self.own, &other.own) {
+            (Own::Wx86(translation), Own::Wx86(other)) => translation.share(other),
+            _ => false,
+        }
+    }
+
     /// Whether there is machine code for all translated code; without it, the CPU translates anew.
     pub fn is_executable(&self) -> bool {
         match &self.own {
             Own::V86(translations) => translations.are_executable(),
-            Own::Wx86(_) => true,
+            Own::Wx86(translation) => translation.is_executable(),
         }
     }
 }

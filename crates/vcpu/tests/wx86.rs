@@ -1,12 +1,13 @@
 //! The host's side of the interface to `engine/`, with a module in its place that has nothing of a processor but the
 //! interface: it carries out a program of letters.
 
+use std::io::Write;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use wasm_sandbox_vcpu::{
     BootMode, BootRegisters, Bus, CpuEngine, EngineKind, EngineModule, EngineSnapshot, EngineState,
-    InterruptChanges, OwnState, Slice, TranslationsState, VcpuError, WrittenRanges,
+    InterruptChanges, OwnState, PartsState, Slice, TranslationsState, VcpuError, WrittenRanges,
 };
 
 const RAM: u64 = 16 << 20;
@@ -175,6 +176,56 @@ fn translated_code_is_entered_where_there_is_machine_code_for_it() {
     assert!(unsafe { snapshot.load_code(&ENGINE, std::path::Path::new("/dev/null")) }.is_err());
     // A part that there is not.
     assert!(matches!(start(b"h").0.translate_code(3), Err(VcpuError::Module(_))));
+}
+
+#[test]
+#[allow(unsafe_code)]
+fn translated_code_goes_with_a_snapshot_in_a_file_and_is_compiled_there() {
+    let (mut cpu, _) = start(b"xwhxw@");
+    cpu.run().unwrap();
+    cpu.translate_code(1).unwrap();
+    let snapshot = cpu.snapshot().unwrap();
+    let code_bytes = snapshot.state().code_bytes().unwrap();
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(b"before").unwrap();
+    snapshot.write_code(&mut file).unwrap();
+    assert_eq!(file.metadata().unwrap().len(), 6 + code_bytes);
+    let file = Arc::new(file);
+    let from = |change: fn(&mut PartsState)| {
+        let mut state = snapshot.state();
+        let OwnState::Wx86(parts) = &mut state.own else { panic!("it is one of wx86") };
+        change(parts);
+        EngineSnapshot::from_state(snapshot.memory().clone(), state, &file, 6)
+    };
+    let mut stored = from(|_| {}).unwrap();
+    assert_eq!(stored.state(), snapshot.state());
+    assert!(stored.code_identity().is_some() && stored.code_identity() == snapshot.code_identity());
+    assert!(!stored.is_executable());
+    let (of_file, of_memory) = (stored.compile_code(2).unwrap(), snapshot.compile_code(2).unwrap());
+    assert_eq!((of_file.len(), of_file[0].len()), (1, of_memory[0].len()));
+    let code = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(code.path(), &of_file[0]).unwrap();
+    // SAFETY: it is what has just been compiled.
+    unsafe { stored.load_code(&ENGINE, code.path()).unwrap() };
+    assert!(stored.is_executable());
+    // Who has the same has its machine code, and no other.
+    let mut same = from(|_| {}).unwrap();
+    assert!(same.share_code(&stored) && same.is_executable());
+    let mut other = from(|parts| parts.identity[0] ^= 1).unwrap();
+    assert!(!other.share_code(&stored) && !other.is_executable());
+    assert!(matches!(other.compile_code(2), Err(VcpuError::Snapshot(_))), "it is kept under another's name");
+    let mut nothing = from(|parts| parts.parts.clear()).unwrap();
+    assert!(!nothing.share_code(&stored) && nothing.code_identity().is_none());
+    // What is no such code.
+    assert!(matches!(from(|parts| parts.parts[0].0 = 2), Err(VcpuError::Snapshot(_))));
+    assert!(matches!(from(|parts| parts.parts.push(parts.parts[0])), Err(VcpuError::Snapshot(_))));
+    for length in [1 << 30, u64::MAX] {
+        let mut state = snapshot.state();
+        state.own = OwnState::Wx86(PartsState { identity: [0; 32], parts: vec![(0, length)] });
+        let refused = EngineSnapshot::from_state(snapshot.memory().clone(), state, &file, 6);
+        assert!(matches!(refused, Err(VcpuError::Snapshot(_))), "{length}");
+    }
+    assert!(from(|parts| parts.parts[0].1 -= 1).unwrap().compile_code(2).is_err(), "it is cut short");
 }
 
 #[test]

@@ -103,7 +103,7 @@ pub enum Trust {
 }
 
 /// Kinds of sections; numbers are never used again.
-const ENGINE: (u32, u32) = (1, 2);
+const ENGINE: (u32, u32) = (1, 3);
 const BOARD: (u32, u32) = (2, 2);
 const EXTENTS: (u32, u32) = (3, 1);
 const ATTACHMENT: (u32, u32) = (4, 2);

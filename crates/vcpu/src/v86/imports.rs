@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use wasmtime::{AsContext, AsContextMut, Caller, Extern, Linker};
 
-use super::jit::{self, Code, CodeBytes, Pending};
+use super::jit::{self, Code, Pending};
 use super::state::State;
+use crate::code_bytes::CodeBytes;
 use crate::{Bus, VcpuError};
 
 /// `run_hardware_timers` may ask for another call after at most this many milliseconds.

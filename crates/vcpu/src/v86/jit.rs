@@ -1,13 +1,12 @@
 //! Translated code: from `codegen_finalize` through the compiler to the function table.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use wasmtime::{AsContextMut, Engine, Extern, Instance, Module, Ref, Table};
 
+use crate::code_bytes::CodeBytes;
 use crate::compiler::{Compiled, Compiler};
 use crate::{Statistics, VcpuError};
 
@@ -22,45 +21,6 @@ const FUNCTION: &str = "f";
 
 /// When the host has no room for code: after so long, it is asked again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// The bytes of a translated module.
-#[derive(Clone)]
-pub(super) enum CodeBytes {
-    /// As v86 wrote them.
-    Memory(Arc<[u8]>),
-    /// In a snapshot's file, which is read when somebody needs them: those who have the machine code
-    /// do not.
-    File {
-        /// The snapshot's file.
-        file: Arc<File>,
-        /// Where they start in it.
-        offset: u64,
-        /// How many there are.
-        length: usize,
-    },
-}
-
-impl CodeBytes {
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        match self {
-            Self::Memory(bytes) => bytes.len(),
-            Self::File { length, .. } => *length,
-        }
-    }
-
-    /// The bytes themselves.
-    pub(super) fn read(&self) -> std::io::Result<Arc<[u8]>> {
-        match self {
-            Self::Memory(bytes) => Ok(bytes.clone()),
-            Self::File { file, offset, length } => {
-                let mut bytes = vec![0; *length];
-                file.read_exact_at(&mut bytes, *offset)?;
-                Ok(bytes.into())
-            }
-        }
-    }
-}
 
 /// What stands, or can be put, into one element of the JIT's part of the table.
 #[derive(Clone)]

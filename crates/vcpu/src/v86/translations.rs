@@ -10,14 +10,11 @@ use serde::{Deserialize, Serialize};
 use wasmtime::Module;
 
 use super::bundle;
-use super::jit::{Code, CodeBytes, Function, Pending};
+use super::jit::{Code, Function, Pending};
 use crate::VcpuError;
+use crate::code_bytes::CodeBytes;
 use crate::compiler::{self, Effort};
 use crate::module::{EngineModule, module_error};
-
-/// Largest translated module that is taken from a snapshot, in bytes; v86 writes at most some
-/// hundred KiB.
-const LARGEST_MODULE: usize = 16 << 20;
 
 /// What a v86 CPU has beside its memory. Clones share everything.
 #[derive(Clone)]
@@ -70,12 +67,8 @@ impl Translations {
         let mut offset = code_offset;
         for (index, length) in translated {
             super::jit::check_index(index)?;
-            let too_long = || VcpuError::Snapshot("it has endless translated code".into());
-            let wasm_length = usize::try_from(length).ok().filter(|length| *length <= LARGEST_MODULE);
-            let wasm =
-                CodeBytes::File { file: file.clone(), offset, length: wasm_length.ok_or_else(too_long)? };
+            let wasm = CodeBytes::next_in(file, &mut offset, length)?;
             code.insert(index, Code { wasm, function: None });
-            offset = offset.checked_add(length).ok_or_else(too_long)?;
         }
         let pending = match pending {
             None => None,

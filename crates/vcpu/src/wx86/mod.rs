@@ -4,6 +4,7 @@
 //! from `host`. It has no interrupt controller: host and module share a block of memory with the level
 //! of the INTR input. `engine/src/exports.rs` is the other side of all this.
 
+mod functions;
 mod imports;
 mod shared;
 mod state;
@@ -23,6 +24,7 @@ use crate::{
 };
 use shared::Shared;
 use state::{Exports, State};
+pub use translation::PartsState;
 pub(crate) use translation::Translation;
 
 /// Instructions of one slice: about half a millisecond.
@@ -84,7 +86,7 @@ impl<B: Bus> Wx86<B> {
         let (mut vcpu, translations) = Self::over(module, memory.clone(), translation.clone(), bus)?;
         // Otherwise each block that is translated would be called for nothing.
         let set_translations = vcpu.exports.set_translations.clone();
-        vcpu.call(&set_translations, if translation.is_executable() { translations } else { 0 })?;
+        vcpu.call(&set_translations, if translation.has_machine_code() { translations } else { 0 })?;
         vcpu.share(ram.clone())?;
         vcpu.instructions = *instructions;
         Ok(vcpu)

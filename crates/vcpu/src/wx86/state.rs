@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use wasmtime::{Memory, TypedFunc};
 
+use super::functions::Functions;
 use super::shared::Shared;
-use super::translation::Functions;
 use crate::{VcpuError, WrittenRanges};
 
 /// The exports that the host calls.

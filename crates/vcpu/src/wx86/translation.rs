@@ -1,113 +1,148 @@
-//! Translated code of the engine: from the functions it writes to a module, and from that into its table.
+//! Translated code of the engine: its modules, their machine code, and the engine's table.
 //!
 //! `engine/src/translate` is the other side. The engine translates in two parts, the kernel's code and that of programs. It
 //! calls a part through an element of its function table; where there is no machine code for it, that element has the
 //! engine's own `engine_interpret`, and everything goes on, but more slowly.
 
+use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use wasm_encoder::{
-    BranchHint, BranchHints, CodeSection, EntityType, ExportKind, ExportSection, FunctionSection,
-    ImportSection, MemoryType, TypeSection, ValType,
-};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use wasmtime::{AsContextMut, Extern, Func, Instance, Module, Ref, Store, Table};
 
+use super::functions::{Functions, IMPORTS, check, export_name, part_of};
 use super::state::State;
+use crate::code_bytes::CodeBytes;
 use crate::compiler::{self, Effort};
 use crate::module::module_error;
 use crate::{Bus, EngineModule, VcpuError};
 
 /// The parts that the engine translates in.
 pub(super) const PARTS: usize = 2;
-/// Name of the export with which a part is entered; its number follows.
-const ENTER: &str = "enter";
-/// The functions that each part begins with, and which of them that is.
-const OWN_FUNCTIONS: u32 = 4;
-const ENTER_NUMBER: u32 = 2;
-
-const NARROW: ValType = ValType::I32;
-const WIDE: ValType = ValType::I64;
-/// Types of functions: that of pages of code and of `enter` is the first.
-const TYPES: [(&[ValType], &[ValType]); 8] = [
-    (&[NARROW], &[NARROW]),
-    (&[NARROW, NARROW], &[NARROW]),
-    (&[], &[NARROW]),
-    (&[NARROW, NARROW], &[]),
-    (&[WIDE, WIDE], &[WIDE]),
-    (&[WIDE], &[NARROW]),
-    (&[NARROW, NARROW, NARROW], &[NARROW]),
-    (&[WIDE, NARROW], &[NARROW]),
-];
-const CODE_TYPE: u32 = 0;
-/// What is imported from the engine, in the order of `engine/src/translate/helpers.rs`, with the types.
-const IMPORTS: [(&str, u32); 6] = [
-    ("engine_general", 1),
-    ("engine_condition", 0),
-    ("engine_pushed_flags", 2),
-    ("engine_change_flags", 3),
-    ("engine_unsigned_high", 4),
-    ("engine_signed_high", 4),
-];
-/// Types of the functions that each part begins with: going to an address (known before, or not), `enter`, a general
-/// instruction and what follows.
-const OWN_TYPES: [u32; OWN_FUNCTIONS as usize] = [7, 7, CODE_TYPE, 6];
 
 /// Translated code at one moment. Clones share everything.
 #[derive(Clone, Default)]
 pub(crate) struct Translation {
-    /// Modules that have no machine code yet, with the number of their part.
-    wasm: Vec<(usize, Arc<[u8]>)>,
-    /// Modules, by their part.
-    modules: [Option<Module>; PARTS],
+    parts: [Option<Part>; PARTS],
+    identity: [u8; 32],
 }
 
-/// A function, as the engine gives it.
-struct Function {
-    body: Vec<u8>,
-    /// Where in it are branches that are hardly ever taken.
-    unlikely: Vec<u32>,
+/// The module of one part.
+#[derive(Clone)]
+struct Part {
+    wasm: CodeBytes,
+    /// Its machine code, if there is any.
+    module: Option<Module>,
 }
 
-/// The functions of both parts.
-#[derive(Default)]
-pub(super) struct Functions([Vec<Function>; PARTS]);
+/// What a snapshot keeps of wx86 beside its memory: what is translated.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartsState {
+    /// Tells it from other translated code: the SHA-256 sum of its modules.
+    pub identity: [u8; 32],
+    /// Parts that there are, and the lengths of their wasm modules in bytes. The modules themselves are kept apart, one
+    /// after the other.
+    pub parts: Vec<(u32, u64)>,
+}
 
-impl Functions {
-    /// The next function of `part`, which is counted from 1.
-    pub(super) fn push(
-        &mut self,
-        part: u32,
-        body: &[u8],
-        unlikely: impl Iterator<Item = u32>,
-    ) -> Result<(), VcpuError> {
-        let functions = (part as usize).checked_sub(1).and_then(|part| self.0.get_mut(part));
-        let functions = functions.ok_or_else(|| module_error(format!("it translates a part {part}")))?;
-        functions.push(Function { body: body.to_vec(), unlikely: unlikely.collect() });
-        Ok(())
+impl PartsState {
+    /// Bytes of all modules; `None` if no number can tell.
+    pub(crate) fn code_bytes(&self) -> Option<u64> {
+        self.parts.iter().try_fold(0u64, |sum, (_, length)| sum.checked_add(*length))
     }
 }
 
 impl Translation {
     /// The modules of these functions, which are to be compiled.
     pub(super) fn of(functions: Functions) -> Self {
-        let parts = functions.0.into_iter().enumerate().filter(|(_, functions)| !functions.is_empty());
-        let wasm = parts.map(|(part, functions)| (part, module(part, &functions).into())).collect();
-        Self { wasm, ..Self::default() }
+        let modules = functions.modules();
+        let identity = identity_of(modules.iter().flatten());
+        let part = |wasm| Part { wasm: CodeBytes::Memory(wasm), module: None };
+        Self { parts: modules.map(|module| module.map(part)), identity }
+    }
+
+    /// `file` has the modules from `code_offset` on.
+    ///
+    /// # Errors
+    /// [`VcpuError::Snapshot`] if there is no such part, or too much of it.
+    pub(crate) fn from_state(
+        state: PartsState,
+        file: &Arc<File>,
+        code_offset: u64,
+    ) -> Result<Self, VcpuError> {
+        let mut translation = Self { identity: state.identity, ..Self::default() };
+        let mut offset = code_offset;
+        for (part, length) in state.parts {
+            let place = translation.parts.get_mut(part as usize).filter(|place| place.is_none());
+            let place = place.ok_or_else(|| VcpuError::Snapshot(format!("it translates a part {part}")))?;
+            *place = Some(Part { wasm: CodeBytes::next_in(file, &mut offset, length)?, module: None });
+        }
+        Ok(translation)
+    }
+
+    pub(crate) fn state(&self) -> PartsState {
+        let parts = (0..).zip(&self.parts);
+        let parts = parts.filter_map(|(number, part)| Some((number, part.as_ref()?.wasm.len() as u64)));
+        PartsState { identity: self.identity, parts: parts.collect() }
+    }
+
+    /// Writes the modules one after the other.
+    pub(crate) fn write(&self, target: &mut impl Write) -> std::io::Result<()> {
+        self.parts.iter().flatten().try_for_each(|part| target.write_all(&part.wasm.read()?))
+    }
+
+    /// Tells it from other translated code; `None` if nothing is translated.
+    pub(crate) fn identity(&self) -> Option<[u8; 32]> {
+        self.parts.iter().any(Option::is_some).then_some(self.identity)
+    }
+
+    /// Takes the machine code of `other`, if that is the same translated code; whether it is.
+    pub(crate) fn share(&mut self, other: &Self) -> bool {
+        let is_same = self.identity().is_some() && self.identity() == other.identity();
+        if is_same {
+            *self = other.clone();
+        }
+        is_same
     }
 
     /// Whether there is machine code for some of it.
-    pub(super) fn is_executable(&self) -> bool {
-        self.modules.iter().any(Option::is_some)
+    pub(super) fn has_machine_code(&self) -> bool {
+        self.parts.iter().flatten().any(|part| part.module.is_some())
     }
 
-    /// Machine code of each part.
+    /// Whether there is machine code for all of it.
+    pub(crate) fn is_executable(&self) -> bool {
+        self.parts.iter().flatten().all(|part| part.module.is_some())
+    }
+
+    /// Machine code of each part that has none. They may come from a file that was made with ill intent.
     pub(crate) fn compile(&self) -> Result<Vec<Vec<u8>>, VcpuError> {
+        if self.is_executable() {
+            return Ok(Vec::new());
+        }
+        let read = |part: &Option<Part>| part.as_ref().map(|part| part.wasm.read()).transpose();
+        let modules = self.parts.iter().map(read).collect::<std::io::Result<Vec<_>>>();
+        let modules = modules.map_err(module_error)?;
+        // What is compiled is kept under this name, for all who have it.
+        if identity_of(modules.iter().flatten()) != self.identity {
+            return Err(VcpuError::Snapshot("its translated code is not what it says".into()));
+        }
         let engine = compiler::engine(Effort::Optimized)?;
-        let compile = |wasm: &[u8]| engine.precompile_module(wasm).map_err(module_error);
+        let compile = |part: usize, wasm: &[u8]| {
+            check(part, wasm)?;
+            engine.precompile_module(wasm).map_err(module_error)
+        };
+        let missing = |(number, part): &(usize, &Option<Part>)| {
+            let part = part.as_ref().filter(|part| part.module.is_none());
+            part.and(modules.get(*number)?.as_deref()).map(|wasm| (*number, wasm))
+        };
+        let missing: Vec<_> = self.parts.iter().enumerate().filter_map(|part| missing(&part)).collect();
         std::thread::scope(|scope| {
             let threads: Vec<_> =
-                self.wasm.iter().map(|(_, wasm)| scope.spawn(move || compile(wasm))).collect();
+                missing.iter().map(|(part, wasm)| scope.spawn(|| compile(*part, wasm))).collect();
             threads.into_iter().map(|thread| thread.join().unwrap_or(Err(VcpuError::CompilerGone))).collect()
         })
     }
@@ -120,12 +155,9 @@ impl Translation {
     pub(crate) unsafe fn load(&mut self, engine: &EngineModule, code: &Path) -> Result<(), VcpuError> {
         // SAFETY: the caller vouches for the origin of the file.
         let module = unsafe { Module::deserialize_file(&engine.engine, code) }.map_err(module_error)?;
-        let name = module.exports().next().map(|export| export.name().to_owned());
-        let part = name.as_deref().and_then(|name| name.strip_prefix(ENTER)?.parse().ok());
-        let part: usize = part.unwrap_or(PARTS);
-        let place = self.modules.get_mut(part).ok_or_else(|| module_error("it is of another engine"))?;
-        *place = Some(module);
-        self.wasm.retain(|(other, _)| *other != part);
+        let part = module.exports().next().and_then(|export| part_of(export.name()));
+        let part = part.and_then(|part| self.parts.get_mut(part)?.as_mut());
+        part.ok_or_else(|| module_error("it belongs to another snapshot"))?.module = Some(module);
         Ok(())
     }
 
@@ -144,20 +176,28 @@ impl Translation {
         let interpret = function(store, "engine_interpret")?;
         let first =
             table.grow(&mut *store, PARTS as u64, Ref::Func(Some(interpret))).map_err(module_error)?;
-        if self.is_executable() {
+        if self.has_machine_code() {
             let memory: Extern = store.data().memory()?.into();
             let mut imports = vec![memory];
             for (name, _) in IMPORTS {
                 imports.push(function(store, name)?.into());
             }
-            for (part, module) in self.modules.iter().enumerate() {
-                let Some(module) = module else { continue };
-                let enter = enter(store.as_context_mut(), module, part, &imports)?;
-                table.set(&mut *store, first + part as u64, Ref::Func(Some(enter))).map_err(module_error)?;
+            for (number, part) in self.parts.iter().enumerate() {
+                let Some(module) = part.as_ref().and_then(|part| part.module.as_ref()) else { continue };
+                let enter = enter(store.as_context_mut(), module, number, &imports)?;
+                let place = first + number as u64;
+                table.set(&mut *store, place, Ref::Func(Some(enter))).map_err(module_error)?;
             }
         }
         u32::try_from(first).map_err(module_error)
     }
+}
+
+fn identity_of<'a>(modules: impl Iterator<Item = &'a Arc<[u8]>>) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    // How a module begins tells where the one before it ends, and its export which part it is.
+    modules.for_each(|wasm| hasher.update(wasm));
+    hasher.finalize().into()
 }
 
 fn enter(
@@ -167,37 +207,6 @@ fn enter(
     imports: &[Extern],
 ) -> Result<Func, VcpuError> {
     let instance = Instance::new(&mut store, module, imports).map_err(module_error)?;
-    let enter = instance.get_func(&mut store, &format!("{ENTER}{part}"));
+    let enter = instance.get_func(&mut store, &export_name(part));
     enter.ok_or_else(|| module_error("translated code cannot be entered"))
-}
-
-/// The module of a part's functions.
-fn module(part: usize, bodies: &[Function]) -> Vec<u8> {
-    let mut types = TypeSection::new();
-    for (parameters, results) in TYPES {
-        types.ty().function(parameters.iter().copied(), results.iter().copied());
-    }
-    let mut imports = ImportSection::new();
-    // No maximum: the importer must take whatever the exporter has.
-    let memory =
-        MemoryType { minimum: 0, maximum: None, memory64: false, shared: false, page_size_log2: None };
-    imports.import("engine", "memory", memory);
-    for (name, of_type) in IMPORTS {
-        imports.import("engine", name, EntityType::Function(of_type));
-    }
-    let own = IMPORTS.len() as u32;
-    let (mut functions, mut code) = (FunctionSection::new(), CodeSection::new());
-    let mut hints = BranchHints::new();
-    for ((number, Function { body, unlikely }), index) in bodies.iter().enumerate().zip(own..) {
-        functions.function(OWN_TYPES.get(number).copied().unwrap_or(CODE_TYPE));
-        code.raw(body);
-        let not_taken = |place: &u32| BranchHint { branch_func_offset: *place, branch_hint_value: 0 };
-        hints.function_hints(index, unlikely.iter().map(not_taken));
-    }
-    let mut exports = ExportSection::new();
-    exports.export(&format!("{ENTER}{part}"), ExportKind::Func, own + ENTER_NUMBER);
-    let mut module = wasm_encoder::Module::new();
-    module.section(&types).section(&imports).section(&functions).section(&exports);
-    module.section(&hints).section(&code);
-    module.finish()
 }

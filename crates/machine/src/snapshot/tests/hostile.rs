@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use tempfile::NamedTempFile;
-use wasm_sandbox_vcpu::{EngineState, OwnState, PAGE, TranslationsState};
+use wasm_sandbox_vcpu::{EngineState, OwnState, PAGE, PartsState, TranslationsState};
 
 use super::counting_allocator::allocated_by;
 use super::sample::*;
@@ -88,7 +88,7 @@ fn the_engine_s_parts_fit_together() {
         ("code that is longer than it is", |state| translations(state).translated[0].1 += 1),
         ("code whose length overflows", |state| translations(state).translated[0].1 = u64::MAX),
         ("code less than there is", |state| translations(state).translated.truncate(1)),
-        ("the state of another engine", |state| state.own = OwnState::Wx86),
+        ("the state of another engine", |state| state.own = OwnState::Wx86(PartsState::default())),
     ];
     for (name, change) in changes {
         assert!(open(&with_engine(change), Trust::Foreign).is_err(), "{name}");
