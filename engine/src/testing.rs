@@ -1,6 +1,17 @@
 //! What the differential tests need to reach into a CPU.
 
+use std::sync::LazyLock;
+
 use crate::{Cpu, Fault, flag};
+
+/// Whether this machine's processor is one of Intel's: where these and AMD's differ, the engine does as AMD's
+/// (docs/engine-differences.md).
+pub fn is_on_intel() -> bool {
+    static IS_INTEL: LazyLock<bool> = LazyLock::new(|| {
+        std::fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("GenuineIntel"))
+    });
+    *IS_INTEL
+}
 
 /// An event that was about to be delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@ pub mod fuzz;
 pub mod generate;
 pub mod guest;
 pub mod hunt;
+pub mod intel;
 pub mod layout;
 pub mod minimize;
 pub mod random;

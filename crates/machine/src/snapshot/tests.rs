@@ -68,9 +68,9 @@ fn the_format_is_what_it_was() {
         postcard::from_bytes(&bytes[HEADER..HEADER + number(&bytes, SECTIONS_BYTES) as usize]).unwrap();
     let kinds: Vec<_> =
         sections.iter().map(|(kind, version, bytes)| (*kind, *version, bytes.len())).collect();
-    assert_eq!(kinds, [(1, 2, 44), (2, 2, 304), (3, 1, 16), (4, 2, 9)], "sections: kind, version, bytes");
+    assert_eq!(kinds, [(1, 3, 44), (2, 2, 304), (3, 1, 16), (4, 2, 9)], "sections: kind, version, bytes");
     let sum: String = hash(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    let expected = "9852e9ecf8f8650174d00054d77e80351d098a0ac91b4c8ec4b78cc98820fe20";
+    let expected = "517350fbc9659c2d6e751b8bd82d740b244abbce7d365000fc17784b00684faf";
     assert_eq!((bytes.len(), sum.as_str()), (24_610, expected));
 }
 

@@ -122,11 +122,12 @@ impl Silicon {
     }
 
     fn post(&self, start: usize) {
-        if start >= self.count {
-            return;
-        }
         let shared = self.shared();
         shared.start.store(start as u32, Ordering::Release);
+        if start >= self.count {
+            // The child ended with the last one.
+            return;
+        }
         shared.count.store(self.count as u32, Ordering::Release);
         shared.posted.fetch_add(1, Ordering::AcqRel);
         futex(shared.posted.as_ptr(), libc::FUTEX_WAKE, 1, null_mut());

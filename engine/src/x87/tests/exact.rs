@@ -1,6 +1,11 @@
 //! What is exact: the basic arithmetic, comparisons, conversions.
 
+use crate::testing::is_on_intel;
+
 use super::{CPU, Case, Native, Random, cases, native, run};
+
+/// UM of the control word.
+const UNDERFLOW_MASK: u16 = 1 << 4;
 
 fn compare_all(list: &[Native], seed: u64) {
     let mut bad = Vec::new();
@@ -10,6 +15,11 @@ fn compare_all(list: &[Native], seed: u64) {
         for _ in 0..cases() {
             let mut expected = Case::new(random.control(), random.number(), random.number());
             let mut actual = expected.clone();
+            // Where an underflow is not masked, AMD's processors have one although the result is exact; Intel's have not.
+            let may_underflow = ["fscale", "fprem", "fprem1"].contains(&instruction.text);
+            if is_on_intel() && may_underflow && expected.control & UNDERFLOW_MASK == 0 {
+                continue;
+            }
             let code = (instruction.run)(&mut expected);
             CPU.with_borrow_mut(|cpu| run(cpu, code, &mut actual));
             if actual.status != expected.status || actual.registers() != expected.registers() {
