@@ -81,11 +81,12 @@ pub extern "C" fn engine_invalidate(start: u64, end: u64) {
 }
 
 /// Where the host puts what calls translated code: the number of the table's entries before that, less one, as parts are
-/// counted from 1; 0 where there is no machine code for any. Called after `engine_new`, and for each restored machine.
+/// counted from 1. Bit *n* of `parts` is whether there is machine code for part *n*. Called after `engine_new`, and for each
+/// restored machine.
 #[unsafe(no_mangle)]
-pub extern "C" fn engine_set_translations(index: u32) {
+pub extern "C" fn engine_set_translations(index: u32, parts: u32) {
     if let Some(cpu) = cpu() {
-        cpu.translations = index;
+        (cpu.translations, cpu.parts) = (index, parts);
     }
 }
 
@@ -97,10 +98,21 @@ pub extern "C" fn engine_translate(least: u32) {
     }
 }
 
-/// In the place of translated code that is not there: the current block's first micro-operation.
+/// Translates pages of programs that have at least `least` samples, as part `part`, from 3 on; the host gets the functions.
 #[unsafe(no_mangle)]
-pub extern "C" fn engine_interpret(_: u32) -> u32 {
-    cpu().map_or(0, |cpu| cpu.interpret_current() as u32)
+pub extern "C" fn engine_translate_later(part: u32, least: u32) {
+    if let Some(cpu) = cpu() {
+        let function = |body: &[u8], unlikely: &[u32]| crate::host::translated(part, body, unlikely);
+        cpu.translate_later(part, least, function);
+    }
+}
+
+/// What was translated last by `engine_translate_later`, as part `part`, is compiled, and can be called.
+#[unsafe(no_mangle)]
+pub extern "C" fn engine_use_later_translation(part: u32) {
+    if let Some(cpu) = cpu() {
+        cpu.use_later_translation(part);
+    }
 }
 
 /// For translated code: executes a general instruction; an `Exit`.

@@ -36,6 +36,8 @@ pub struct Shared {
     /// Written to 1 by the host when the CPU has slept for so long that the host's processor has other things in its
     /// caches; cleared by the CPU.
     pub was_idle: u32,
+    /// Written to 1 by the CPU when something is worth being [translated](Cpu::translate_later).
+    pub wants_translation: u32,
 }
 
 impl Shared {
@@ -110,7 +112,7 @@ impl Cpu {
         if self.shared.take_was_idle() {
             self.warm_from = now.wrapping_add(COLD);
         }
-        let uses_translations = self.translations != 0 && now >= self.warm_from;
+        let uses_translations = self.code.counts() || self.parts != 0 && now >= self.warm_from;
         self.translated = if uses_translations { Translated::SOME } else { Translated::LATER };
         self.budget = instructions.min(1 << 40) as i64;
         self.withheld = 0;
@@ -143,6 +145,9 @@ impl Cpu {
                 break if self.system_flags & flag::IF != 0 { Stop::Idle } else { Stop::Halted };
             }
         };
+        if stop == Stop::Budget {
+            self.sample();
+        }
         self.publish_instructions();
         stop
     }

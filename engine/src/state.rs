@@ -6,6 +6,7 @@ use crate::flags::{LazyFlags, flag};
 use crate::memory::Memory;
 use crate::run::Shared;
 use crate::segment::{Seg, Segment, TableRegister};
+use crate::translate::Later;
 use crate::x87::Fpu;
 
 /// Bits of CR0 (SDM vol. 3, 2.5).
@@ -180,8 +181,12 @@ pub struct Cpu {
     pub(crate) translated: Translated,
     /// How many instructions will have been executed when translated code is used again.
     pub(crate) warm_from: u64,
-    /// Index in the module's table of what calls translations, by their part; 0 if there are none.
+    /// Index in the module's table of what calls translations, by their part; 0 where there is no such table.
     pub(crate) translations: u32,
+    /// Bit *n*: there is machine code for part *n*.
+    pub(crate) parts: u32,
+    /// What will be translated later.
+    pub(crate) later: Later,
     /// Linear address of the last page fault, until it is delivered.
     pub fault_address: u64,
     /// Local descriptor table.
@@ -241,6 +246,8 @@ impl Cpu {
             translated: Translated::SOME,
             warm_from: 0,
             translations: 0,
+            parts: 0,
+            later: Later::default(),
             fault_address: 0,
             ldtr: Segment::default(),
             tr: Segment::default(),

@@ -51,7 +51,13 @@ pub fn add(config: &SandboxConfig, snapshot: &mut MachineSnapshot) {
             kept(config, &entry, snapshot, Check::Modified)
         };
         match found {
-            Ok(Some(found)) if snapshot.engine_mut().share_code(found.engine()) => return entry.note_use(),
+            Ok(Some(found)) if snapshot.engine_mut().share_code(found.engine()) => {
+                entry.note_use();
+                // The prepared one has not what was translated later.
+                if snapshot.engine().is_executable() {
+                    return;
+                }
+            }
             Ok(_) => {}
             Err(error) => tracing::warn!("{} is of no use: {error:#}", entry.directory().display()),
         }

@@ -1,4 +1,5 @@
-//! Guests that change their own code, so that translations of it come and go by the thousand.
+//! Code that is translated while the guest runs, and guests that change theirs, so that translations of it come and go by the
+//! thousand.
 
 mod common;
 
@@ -48,16 +49,90 @@ fn program() -> Vec<u8> {
         0x75, 0xF8,                       //       jnz hot
         0xC3,                             //       ret
     ];
+    elf(&code, &hot_code)
+}
+
+/// A program with code in one page and, at 0x1000, in another.
+fn elf(code: &[u8], other_page: &[u8]) -> Vec<u8> {
+    let start = BASE + HEADERS as u32;
     let mut elf = b"\x7FELF\x01\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
     elf.extend([2_u16, 3].iter().flat_map(|half| half.to_le_bytes())); // executable, for 80386
     elf.extend([1, start, 52, 0, 0].iter().flat_map(|word: &u32| word.to_le_bytes())); // entry; segments at 52
     elf.extend([52_u16, 32, 1, 40, 0, 0].iter().flat_map(|half| half.to_le_bytes())); // sizes and counts
-    let size = 0x1000 + hot_code.len() as u32;
+    let size = 0x1000 + other_page.len() as u32;
     elf.extend([1, 0, BASE, BASE, size, size, 7, 0x1000].iter().flat_map(|word| word.to_le_bytes())); // load, rwx
     elf.extend(code);
     elf.resize(0x1000, 0);
-    elf.extend(hot_code);
+    elf.extend(other_page);
     elf
+}
+
+/// A program that executes a loop of three instructions for long, and exits with 0 if what came out is right.
+fn counting() -> Vec<u8> {
+    const ROUNDS: u32 = 50_000_000;
+    let [r0, r1, r2, r3] = ROUNDS.to_le_bytes();
+    let [e0, e1, e2, e3] = ROUNDS.wrapping_mul(3).to_le_bytes();
+    let [c0, c1, c2, c3] = (BASE + 0x1000).wrapping_sub(BASE + HEADERS as u32 + 12).to_le_bytes();
+    #[rustfmt::skip]
+    let code = [
+        0xB9, r0, r1, r2, r3,             //       mov ecx, ROUNDS
+        0x31, 0xC0,                       //       xor eax, eax
+        0xE8, c0, c1, c2, c3,             //       call hot
+        0x31, 0xDB,                       //       xor ebx, ebx
+        0x3D, e0, e1, e2, e3,             //       cmp eax, 3 * ROUNDS
+        0x0F, 0x95, 0xC3,                 //       setne bl
+        0xB8, 1, 0, 0, 0,                 //       mov eax, 1 (exit)
+        0xCD, 0x80,                       //       int 0x80
+    ];
+    #[rustfmt::skip]
+    let hot_code = [
+        0x83, 0xC0, 3,                    // hot:  add eax, 3
+        0x49,                             //       dec ecx
+        0x75, 0xFA,                       //       jnz hot
+        0xC3,                             //       ret
+    ];
+    elf(&code, &hot_code)
+}
+
+/// How many pieces of machine code the program has that come from no file.
+fn compiled(session: &Session) -> usize {
+    let maps = std::fs::read_to_string(format!("/proc/{}/maps", session.pid())).expect("the program runs");
+    let fields = maps.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    fields.filter(|fields| fields.get(1) == Some(&"r-xp") && fields.len() == 5).count()
+}
+
+#[test]
+fn what_a_program_executes_for_long_is_compiled_while_it_runs() {
+    if std::env::var("WASM_SANDBOX_TEST_ENGINE").is_ok_and(|engine| engine == "v86") {
+        // It compiles all the time.
+        return;
+    }
+    let mut session = Session::start();
+    session.write_bytes("/tmp/counting", &counting(), "0755");
+    let before = compiled(&session);
+    // A busy host may compile slowly.
+    let mut runs = 0;
+    while compiled(&session) == before {
+        session.output("/tmp/counting");
+        runs += 1;
+        assert!(runs < 200, "nothing is compiled");
+    }
+    // It does what it did, here and in machines that go on from this one; a reset forgets it.
+    session.output("/tmp/counting");
+    let _: common::Forked = session.request(json!({"type": "fork", "name": "other"}));
+    let other: common::Shell = session.request(
+        json!({"type": "shell", "sandbox": "other", "command": "/tmp/counting", "time_limit_ms": 100_000}),
+    );
+    assert_eq!(other.exit_code, 0);
+    let _: common::Closed = session.request(json!({"type": "close", "sandbox": "other"}));
+    session.reset();
+    // Something may just have been compiled for what is gone.
+    let mut answers = 0;
+    while compiled(&session) != before {
+        session.output("true");
+        answers += 1;
+        assert!(answers < 10_000, "machine code is left of a machine that is gone");
+    }
 }
 
 fn start(session: &mut Session) {

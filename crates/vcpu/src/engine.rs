@@ -141,6 +141,15 @@ pub trait CpuEngine<B: Bus>: Send {
         Ok(())
     }
 
+    /// Translates all code of programs that was executed and is not translated yet, and waits until it is compiled; whether
+    /// there was any. wx86 does that by itself with what is executed often, while the guest runs: this is for tests of it.
+    ///
+    /// # Errors
+    /// [`VcpuError::Trapped`].
+    fn translate_programs(&mut self) -> Result<bool, VcpuError> {
+        Ok(false)
+    }
+
     /// The CPU and its RAM at this moment, between two slices. Costs what was written since the
     /// engine was made; the files of the snapshot it was made from are shared.
     ///

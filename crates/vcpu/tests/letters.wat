@@ -12,7 +12,7 @@
   (import "host" "translated" (func $translated (param i32 i32 i32 i32 i32)))
   (memory (export "memory") 1)
   (table (export "__indirect_function_table") 3 funcref)
-  ;; 2080: where translated code is called. 3100: the bodies of a function that returns 0 and of one that adds 10.
+  ;; 2080: where translated code is called; 2084: the part that is. 3100: the bodies of a function that returns 0 and of one that adds 10.
   (type $enter (func (param i32) (result i32)))
   ;; 1024: the shared block. 2048: program counter. 2056: accumulator. 2064: sum of the boot registers.
   ;; 2072: sum of what was invalidated, and 1 for each time that code was thrown away.
@@ -37,15 +37,22 @@
   (func (export "engine_renew_code")
     (i64.store (i32.const 2072) (i64.add (i64.load (i32.const 2072)) (i64.const 1))))
 
-  ;; A part is entered by the third of its functions: that adds 10 to what it gets. In its place, 1 is added.
-  (func (export "engine_translate") (param $least i32)
-    (call $translated (local.get $least) (i32.const 3100) (i32.const 4) (i32.const 0) (i32.const 0))
-    (call $translated (local.get $least) (i32.const 3100) (i32.const 4) (i32.const 0) (i32.const 0))
-    (call $translated (local.get $least) (i32.const 3104) (i32.const 7) (i32.const 0) (i32.const 0))
-    (call $translated (local.get $least) (i32.const 3100) (i32.const 4) (i32.const 0) (i32.const 0))
-    (call $translated (local.get $least) (i32.const 3100) (i32.const 4) (i32.const 0) (i32.const 0)))
-  (func (export "engine_set_translations") (param $index i32) (i32.store (i32.const 2080) (local.get $index)))
-  (func (export "engine_interpret") (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))
+  ;; A part is entered by the third of its functions: that adds 10 to what it gets.
+  (func (export "engine_translate") (param $least i32) (call $translate (local.get $least)))
+  (func $translate (param $part i32)
+    (call $translated (local.get $part) (i32.const 3100) (i32.const 4) (i32.const 0) (i32.const 0))
+    (call $translated (local.get $part) (i32.const 3100) (i32.const 4) (i32.const 0) (i32.const 0))
+    (call $translated (local.get $part) (i32.const 3104) (i32.const 7) (i32.const 0) (i32.const 0))
+    (call $translated (local.get $part) (i32.const 3100) (i32.const 4) (i32.const 0) (i32.const 0))
+    (call $translated (local.get $part) (i32.const 3100) (i32.const 4) (i32.const 0) (i32.const 0)))
+  (func (export "engine_set_translations") (param $index i32) (param $parts i32)
+    (i32.store (i32.const 2080) (local.get $index))
+    (i32.store (i32.const 2084)
+      (select (i32.ctz (local.get $parts)) (i32.const 0) (local.get $parts))))
+  (func (export "engine_translate_later") (param $part i32) (param $least i32)
+    (i32.store (i32.const 1044) (i32.const 0))
+    (call $translate (local.get $part)))
+  (func (export "engine_use_later_translation") (param $part i32) (i32.store (i32.const 2084) (local.get $part)))
   (func (export "engine_general") (param i32 i32) (result i32) (i32.const 0))
   (func (export "engine_condition") (param i32) (result i32) (i32.const 0))
   (func (export "engine_pushed_flags") (result i32) (i32.const 0))
@@ -88,13 +95,15 @@
       (if (i32.eq (local.get $letter) (i32.const 0x65)) ;; e
         (then (call $port_write (i32.const 0x12) (i32.const 1) (i32.const 0))))
       (if (i32.eq (local.get $letter) (i32.const 0x76)) (then (call $set (i64.load (i32.const 2072))))) ;; v
-      (if (i32.eq (local.get $letter) (i32.const 0x78)) ;; x: enters the translated part 1, or interprets if there is none
+      (if (i32.eq (local.get $letter) (i32.const 0x78)) ;; x: enters the translated part, or interprets if there is none
         (then
-          (if (i32.load (i32.const 2080))
+          (if (i32.load (i32.const 2084))
             (then
               (call $set (i64.extend_i32_u
-                (call_indirect (type $enter) (i32.const 7) (i32.add (i32.load (i32.const 2080)) (i32.const 1))))))
+                (call_indirect (type $enter) (i32.const 7)
+                  (i32.add (i32.load (i32.const 2080)) (i32.load (i32.const 2084)))))))
             (else (call $set (i64.const 9))))))
+      (if (i32.eq (local.get $letter) (i32.const 0x6c)) (then (i32.store (i32.const 1044) (i32.const 1)))) ;; l
       (if (i32.eq (local.get $letter) (i32.const 0x40)) (then (return (i32.const 2)))) ;; @
       (if (i32.eq (local.get $letter) (i32.const 0x74)) (then (return (i32.const 3)))) ;; t
       (if (i32.eq (local.get $letter) (i32.const 0x3f)) (then (return (i32.const 9)))) ;; ?

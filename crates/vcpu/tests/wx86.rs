@@ -152,7 +152,7 @@ fn the_engine_is_told_to_throw_code_away() {
 fn translated_code_is_entered_where_there_is_machine_code_for_it() {
     let (mut cpu, seen) = start(b"xwhxw@");
     assert_eq!(cpu.run().unwrap(), Slice::Idle(Some(Duration::from_micros(3))));
-    assert_eq!(notes(&seen), [8], "without any, the engine interprets");
+    assert_eq!(notes(&seen), [9], "without any, the engine interprets");
     cpu.translate_code(1).unwrap();
     let mut snapshot = cpu.snapshot().unwrap();
     let code = snapshot.compile_code(2).unwrap();
@@ -175,7 +175,7 @@ fn translated_code_is_entered_where_there_is_machine_code_for_it() {
     // SAFETY: there is nothing in it.
     assert!(unsafe { snapshot.load_code(&ENGINE, std::path::Path::new("/dev/null")) }.is_err());
     // A part that there is not.
-    assert!(matches!(start(b"h").0.translate_code(3), Err(VcpuError::Module(_))));
+    assert!(matches!(start(b"h").0.translate_code(15), Err(VcpuError::Module(_))));
 }
 
 #[test]
@@ -211,21 +211,53 @@ fn translated_code_goes_with_a_snapshot_in_a_file_and_is_compiled_there() {
     // Who has the same has its machine code, and no other.
     let mut same = from(|_| {}).unwrap();
     assert!(same.share_code(&stored) && same.is_executable());
-    let mut other = from(|parts| parts.identity[0] ^= 1).unwrap();
+    let mut other = from(|parts| parts.parts[0].2[0] ^= 1).unwrap();
     assert!(!other.share_code(&stored) && !other.is_executable());
     assert!(matches!(other.compile_code(2), Err(VcpuError::Snapshot(_))), "it is kept under another's name");
     let mut nothing = from(|parts| parts.parts.clear()).unwrap();
     assert!(!nothing.share_code(&stored) && nothing.code_identity().is_none());
     // What is no such code.
-    assert!(matches!(from(|parts| parts.parts[0].0 = 2), Err(VcpuError::Snapshot(_))));
+    assert!(matches!(from(|parts| parts.parts[0].0 = 14), Err(VcpuError::Snapshot(_))));
     assert!(matches!(from(|parts| parts.parts.push(parts.parts[0])), Err(VcpuError::Snapshot(_))));
     for length in [1 << 30, u64::MAX] {
         let mut state = snapshot.state();
-        state.own = OwnState::Wx86(PartsState { identity: [0; 32], parts: vec![(0, length)] });
+        state.own = OwnState::Wx86(PartsState { parts: vec![(0, length, [0; 32])] });
         let refused = EngineSnapshot::from_state(snapshot.memory().clone(), state, &file, 6);
         assert!(matches!(refused, Err(VcpuError::Snapshot(_))), "{length}");
     }
     assert!(from(|parts| parts.parts[0].1 -= 1).unwrap().compile_code(2).is_err(), "it is cut short");
+}
+
+#[test]
+fn what_becomes_worth_it_is_translated_while_the_guest_runs() {
+    // Asks for a translation once, and goes on.
+    let mut program = b"xwlxw".to_vec();
+    program.extend(b"xw------".repeat(100_000));
+    let (mut cpu, seen) = start(&program);
+    cpu.run().unwrap();
+    assert!(notes(&seen).iter().all(|note| *note == 9), "a machine that was powered on does not");
+    let (cpu, _) = start(&program);
+    let mut machine = cpu;
+    let snapshot = machine.snapshot().unwrap();
+    let seen = Arc::<Mutex<Seen>>::default();
+    let mut cpu: Cpu = ENGINE.restore(&snapshot, Notes(seen.clone())).unwrap();
+    let since = std::time::Instant::now();
+    let mut all = Vec::new();
+    while !all.contains(&17) {
+        assert!(since.elapsed() < Duration::from_secs(120), "nothing is compiled: {}", all.len());
+        cpu.run().unwrap();
+        all = notes(&seen);
+        cpu.set_boot_registers(registers(BootMode::Protected)).unwrap();
+    }
+    assert_eq!(all.iter().filter(|note| ![9, 17].contains(*note)).count(), 0);
+    // Who goes on from it has it, too.
+    let later = cpu.snapshot().unwrap();
+    assert!(later.is_executable() && later.code_identity().is_some());
+    let seen = Arc::<Mutex<Seen>>::default();
+    let mut cpu: Cpu = ENGINE.restore(&later, Notes(seen.clone())).unwrap();
+    cpu.run().unwrap();
+    assert!(notes(&seen).iter().all(|note| *note == 17));
+    assert!(cpu.translate_programs().unwrap(), "another part");
 }
 
 #[test]

@@ -56,6 +56,7 @@ impl CodeCache {
         (self.used, self.blocks) = (self.kept.bytes, self.kept.blocks);
         self.calls = Calls::default();
         self.changed = true;
+        self.clears = self.clears.wrapping_add(1);
         self.clear_jumps();
         let kept = self.kept.bytes as Offset;
         // SAFETY: the tables have these many entries. Lists begin with what was made last: offsets become smaller on the way,

@@ -49,8 +49,8 @@ const JUMPS: usize = 1 << 14;
 const GLOBAL: u32 = 1 << 31;
 /// Tells the keys of blocks that [depend on FS and GS](Block::depends_on_segments) from others. No mode has this bit.
 const SEGMENTED: u32 = 1 << 6;
-/// Generations are counted up to here.
-const LAST_GENERATION: u32 = 1 << 23;
+/// Generations are counted up to here, so that there is room in a key for the [tag](Translated::tag) of a part.
+const LAST_GENERATION: u32 = 1 << 19;
 
 /// Where the arena's first record lies; what is before it looks like a block that is never valid.
 const FIRST: usize = size_of::<Block>().next_multiple_of(64);
@@ -168,6 +168,8 @@ pub(crate) struct CodeCache {
     blocks: u32,
     /// What stays when the arena is full.
     kept: Kept,
+    /// How often it has been full.
+    pub(crate) clears: u32,
     pages: *mut CodePage,
     page_count: usize,
     buckets: *mut Offset,
@@ -212,6 +214,7 @@ impl CodeCache {
             seen: host::allocate_zeroed(BLOCKS * size_of::<Seen>())?.cast(),
             blocks: 0,
             kept: Kept::NOTHING,
+            clears: 0,
             pages: host::allocate_zeroed(page_count * size_of::<CodePage>())?.cast(),
             page_count,
             buckets: host::allocate_zeroed(BUCKETS * size_of::<Offset>())?.cast(),
@@ -334,8 +337,9 @@ impl CodeCache {
             *self.address(rip) = block;
             self.seen_of(self.at(block)).write(Seen { rip, key });
             let translated = (*self.at::<Block>(block)).translated;
-            if translated.part() == Translated::part_of(self.mode) {
-                self.jump(rip).write(Jump { rip, key, translated });
+            let part = translated.part();
+            if translated.is_some() && Translated::is_for(part, self.mode) {
+                self.jump(rip).write(Jump { rip, key: key ^ Translated::tag(part), translated });
                 *self.jump_block(rip) = Link::new(block, false);
             }
         }

@@ -10,7 +10,8 @@ use super::{Block, CodeCache, JUMPS, Link, Member, Offset};
 use crate::memory::PAGE;
 use crate::state::Mode;
 
-/// The part with the kernel's code, and that with the code of programs.
+/// The part with the kernel's code, and that with the code of programs. Parts after that have code of programs that was
+/// translated later.
 pub(crate) const KERNEL: u32 = 1;
 /// See [`KERNEL`].
 pub(crate) const PROGRAMS: u32 = 2;
@@ -33,6 +34,8 @@ impl Translated {
     /// How many functions and entries there can be.
     pub(crate) const FUNCTIONS: u32 = 1 << (Self::PART_SHIFT - Self::FUNCTION_SHIFT);
     pub(crate) const ENTRIES: u32 = 1 << Self::FUNCTION_SHIFT;
+    /// The lowest bit of a key that generations leave free.
+    const TAG_SHIFT: u32 = super::LAST_GENERATION.trailing_zeros() + 8;
     /// Where the part and the function are.
     pub(crate) const PART_SHIFT: u32 = 28;
     pub(crate) const FUNCTION_SHIFT: u32 = 12;
@@ -46,9 +49,19 @@ impl Translated {
         )
     }
 
-    /// The part that code is executed by in a mode: what was made in another one stays there.
-    pub(crate) const fn part_of(mode: Mode) -> u32 {
-        if mode.0 & Mode::USER != 0 { PROGRAMS } else { KERNEL }
+    /// Whether code of part `part` is made for a mode: that of the kernel, or of programs.
+    pub(crate) const fn is_for(part: u32, mode: Mode) -> bool {
+        (part == KERNEL) == (mode.0 & Mode::USER == 0)
+    }
+
+    /// Whether there is a translation.
+    pub(crate) const fn is_some(self) -> bool {
+        self.0 != Self::NONE.0 && self.0 != Self::COUNTED.0
+    }
+
+    /// What the keys of a part's [`Jump`]s have beside that of the blocks, so that each part goes to its own functions only.
+    pub(crate) const fn tag(part: u32) -> u32 {
+        part.saturating_sub(PROGRAMS) << Self::TAG_SHIFT
     }
 
     pub(crate) const fn part(self) -> u32 {
@@ -69,7 +82,7 @@ impl Translated {
 pub(super) struct Jump {
     /// The instruction pointer.
     pub(super) rip: u64,
-    /// As in `Seen`.
+    /// As in `Seen`, with the [tag](Translated::tag) of the part.
     pub(super) key: u32,
     pub(super) translated: Translated,
 }
@@ -80,6 +93,11 @@ impl CodeCache {
         // SAFETY: blocks are numbered by `insert`, and there are no more than BLOCKS.
         let count = unsafe { &mut *self.counts.add(block.number as usize) };
         *count = count.saturating_add(1);
+    }
+
+    /// Whether new blocks are counted.
+    pub(crate) fn counts(&self) -> bool {
+        self.untranslated == Translated::COUNTED
     }
 
     /// How often a block was executed while that was counted.
@@ -130,24 +148,32 @@ impl CodeCache {
 
     /// All blocks there are, in the order in which they were made.
     pub(crate) fn all(&self) -> Vec<Offset> {
-        let mut all = Vec::new();
-        for index in 0..self.page_count {
-            // SAFETY: it is one of the pages; members are what `join` made, and their blocks what `insert` made.
-            unsafe {
-                let mut member = (*self.pages.add(index)).members;
-                while member != 0 {
-                    let Member { block, next } = *self.at::<Member>(member);
-                    // Others are listed where they begin.
-                    if (*self.at::<Block>(block)).physical / PAGE == index as u64 {
-                        all.push(block);
-                    }
-                    member = next;
-                }
-            }
-        }
-        // SAFETY: as above.
+        let pages = 0..self.page_count as u64;
+        let mut all: Vec<Offset> = pages.flat_map(|page| self.blocks_of_page(page)).collect();
+        // SAFETY: they are blocks.
         all.sort_unstable_by_key(|block| unsafe { (*self.at::<Block>(*block)).number });
         all
+    }
+
+    /// The blocks that begin in a page of RAM.
+    pub(crate) fn blocks_of_page(&self, page: u64) -> Vec<Offset> {
+        let mut blocks = Vec::new();
+        if page >= self.page_count as u64 {
+            return blocks;
+        }
+        // SAFETY: it is one of the pages; members are what `join` made, and their blocks what `insert` made.
+        unsafe {
+            let mut member = (*self.pages.add(page as usize)).members;
+            while member != 0 {
+                let Member { block, next } = *self.at::<Member>(member);
+                // Others are listed where they begin.
+                if (*self.at::<Block>(block)).physical / PAGE == page {
+                    blocks.push(block);
+                }
+                member = next;
+            }
+        }
+        blocks
     }
 }
 

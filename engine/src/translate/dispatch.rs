@@ -18,7 +18,9 @@ pub(super) fn dispatch(places: Places, part: u32, functions: u32) -> (Vec<u8>, V
     push_jump(&mut body, places, address);
     body.w().local_tee(jump).i64_load(at(CodePlaces::JUMP_RIP)).local_get(address).i64_ne();
     body.br_if_unlikely(unknown);
-    body.w().local_get(jump).i32_load(at(CodePlaces::JUMP_KEY)).local_set(key);
+    body.w().local_get(jump).i32_load(at(CodePlaces::JUMP_KEY));
+    push_tagged(&mut body, part);
+    body.w().local_set(key);
     push_is_key(&mut body, places, part, key);
     body.w().i32_eqz();
     body.br_if_unlikely(unknown);
@@ -36,6 +38,14 @@ pub(super) fn push_jump(body: &mut Body, places: Places, address: u32) {
     body.w().local_get(address).local_get(address).i64_const(12).i64_shr_u().i64_xor().i32_wrap_i64();
     body.w().i32_const((CodePlaces::JUMPS - 1) as i32).i32_and().i32_const(CodePlaces::JUMP_BYTES as i32);
     body.w().i32_mul().i32_const(places.code.jumps as i32).i32_add();
+}
+
+/// Adds the tag of a part to the key on the stack, or takes it away.
+pub(super) fn push_tagged(body: &mut Body, part: u32) {
+    let tag = Translated::tag(part);
+    if tag != 0 {
+        body.w().i32_const(tag as i32).i32_xor();
+    }
 }
 
 /// Pushes whether a variable has one of the keys that blocks of a part have: programs are not in global pages, and kernels do not use

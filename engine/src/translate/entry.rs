@@ -24,7 +24,7 @@ impl Cpu {
                 self.code.count(&*self.current);
                 return Ok(Block::first(self.current));
             }
-            if !self.may_be_translated(translated.part()) {
+            if !self.has_code(translated) || !self.may_be_translated(translated.part()) {
                 return Ok(Block::first(self.current));
             }
             self.budget += i64::from((*self.current).instructions);
@@ -39,7 +39,7 @@ impl Cpu {
     /// look whether alignment or breakpoints are to be checked.
     #[inline(always)]
     fn may_be_translated(&self, part: u32) -> bool {
-        part == Translated::part_of(self.mode) && !self.memory.is_checked()
+        Translated::is_for(part, self.mode) && !self.memory.is_checked()
     }
 
     /// For translated code: executes the general instruction of `uop` in `block`, whose registers, flags and budget are stored.
@@ -63,15 +63,6 @@ impl Cpu {
                 // The interpreter goes on in the block.
                 Exit::going_on(uop.add(1))
             }
-        }
-    }
-
-    /// What stands for the translation of the current block where there is none: its first micro-operation.
-    pub(crate) fn interpret_current(&mut self) -> *const Uop {
-        // SAFETY: there is a current block.
-        unsafe {
-            self.budget -= i64::from((*self.current).instructions);
-            Block::first(self.current)
         }
     }
 }

@@ -3,7 +3,7 @@
 use wasm_encoder::ValType;
 
 use super::body::{Body, Label, at};
-use super::dispatch::{push_is_key, push_jump};
+use super::dispatch::{push_is_key, push_jump, push_tagged};
 use super::helpers::ENTER;
 use super::places::Places;
 use crate::code::{Block, CodePlaces, KERNEL, Link, Translated};
@@ -254,25 +254,40 @@ impl Find {
         if !self.is_kernel() {
             self.note();
         }
-        self.set_jump();
-        let Self { body, places, part, locals: [jump, _, block, key, _, translated], .. } = self;
+        let Self { body, places, part, locals: [jump, offset, block, key, _, translated], .. } = self;
+        let (places, part, [jump, offset, block, key, translated]) =
+            (*places, *part, [*jump, *offset, *block, *key, *translated]);
         body.w().i32_const(0).local_get(Self::ADDRESS).i64_const(!(PAGE_MASK as i64)).i64_and();
         body.w().i64_store(at(places.page()));
-        body.w().local_get(*block).i32_load(at(CodePlaces::TRANSLATED)).local_tee(*translated);
-        body.w().i32_const(Translated::PART_SHIFT as i32).i32_shr_u().i32_const(*part as i32).i32_eq();
+        body.w().local_get(block).i32_load(at(CodePlaces::TRANSLATED)).local_tee(translated);
+        body.w().i32_const(Translated::PART_SHIFT as i32).i32_shr_u().i32_const(part as i32).i32_eq();
         body.when();
-        body.w().local_get(*jump).local_get(*key).i32_store(at(CodePlaces::JUMP_KEY));
-        body.w().local_get(*jump).local_get(*translated).i32_store(at(CodePlaces::JUMP_TRANSLATED));
-        body.w().local_get(*translated).return_call(ENTER);
+        self.set_jump();
+        let Self { body, .. } = self;
+        body.w().local_get(jump).local_get(key);
+        push_tagged(body, part);
+        body.w().i32_store(at(CodePlaces::JUMP_KEY));
+        body.w().local_get(jump).local_get(translated).i32_store(at(CodePlaces::JUMP_TRANSLATED));
+        body.w().local_get(translated).return_call(ENTER);
         body.end();
-        body.store32(places.current(), *block);
+        // What another part has noted there for this address stays.
+        self.push_is_known();
+        self.body.w().i32_eqz();
+        self.body.when();
+        self.set_jump();
+        self.body.end();
+        self.push_jump_block();
+        self.body.w().local_get(offset).i32_store(at(0));
+        let call = self.finding.call;
+        let Self { body, .. } = self;
+        body.store32(places.current(), block);
         body.w().i32_const(0);
         body.load64(places.budget());
-        body.w().local_get(*block).i64_load8_u(at(CodePlaces::INSTRUCTIONS)).i64_sub();
+        body.w().local_get(block).i64_load8_u(at(CodePlaces::INSTRUCTIONS)).i64_sub();
         body.w().i64_store(at(places.budget()));
         // What `Block::begin` says.
-        body.w().i32_const(self.finding.call as i32);
-        body.w().local_get(*block).i32_const(size_of::<Block>() as i32).i32_add();
-        body.w().local_get(*translated).select();
+        body.w().i32_const(call as i32);
+        body.w().local_get(block).i32_const(size_of::<Block>() as i32).i32_add();
+        body.w().local_get(translated).select();
     }
 }

@@ -18,6 +18,7 @@ mod entry;
 mod find;
 mod flags;
 mod helpers;
+mod later;
 mod linear;
 mod page;
 mod places;
@@ -27,6 +28,7 @@ use crate::Cpu;
 use crate::code::{Block, KERNEL, Offset, Op, PROGRAMS, Translated};
 use crate::memory::PAGE;
 use crate::state::Mode;
+pub(crate) use later::Later;
 use page::Piece;
 use places::Places;
 
@@ -47,25 +49,31 @@ impl Cpu {
         let chosen: Vec<Offset> =
             all.iter().copied().filter(|block| self.executions(*block) >= least).collect();
         self.code.end_counting(&all);
+        self.later = Later::default();
         let parts = [KERNEL, PROGRAMS].map(|part| (part, self.code_of(part, &chosen)));
         for (part, pages) in &parts {
             self.number(*part, pages);
         }
         self.code.keep();
-        let places = Places::new(self);
         for (part, pages) in parts {
-            let mut function = |(body, unlikely): (Vec<u8>, Vec<u32>)| function(part, &body, &unlikely);
-            let functions = pages.iter().map(|page| page.functions.len() as u32).sum();
-            function(dispatch::dispatch(places, part, functions));
-            let entries = self.memory.entries_of(part == PROGRAMS) as usize as u32;
-            let (call, ram) = (Block::call() as usize as u32, self.memory.ram() as usize as u32);
-            function(find::find(places, part, find::Finding { call, entries, ram }));
-            function(dispatch::enter(functions));
-            function(dispatch::then(places));
-            for Code { blocks, functions } in &pages {
-                for pieces in functions {
-                    function(page::page(self, places, part, blocks, pieces));
-                }
+            self.write_part(part, &pages, |body, unlikely| function(part, body, unlikely));
+        }
+    }
+
+    /// The functions of a part whose blocks are numbered.
+    fn write_part(&self, part: u32, pages: &[Code], mut function: impl FnMut(&[u8], &[u32])) {
+        let places = Places::new(self);
+        let mut function = |(body, unlikely): (Vec<u8>, Vec<u32>)| function(&body, &unlikely);
+        let functions = pages.iter().map(|page| page.functions.len() as u32).sum();
+        function(dispatch::dispatch(places, part, functions));
+        let entries = self.memory.entries_of(part != KERNEL) as usize as u32;
+        let (call, ram) = (Block::call() as usize as u32, self.memory.ram() as usize as u32);
+        function(find::find(places, part, find::Finding { call, entries, ram }));
+        function(dispatch::enter(functions));
+        function(dispatch::then(places));
+        for Code { blocks, functions } in pages {
+            for pieces in functions {
+                function(page::page(self, places, part, blocks, pieces));
             }
         }
     }
@@ -100,7 +108,7 @@ impl Cpu {
         let mut known = std::collections::BTreeMap::new();
         for &offset in chosen {
             let block = at(offset);
-            if Translated::part_of(block.mode) != part || !is_worth_it(block) {
+            if !Translated::is_for(part, block.mode) || !is_worth_it(block) {
                 continue;
             }
             let next = pages.len();

@@ -6,6 +6,7 @@
 
 mod functions;
 mod imports;
+mod later;
 mod shared;
 mod state;
 mod translation;
@@ -22,16 +23,21 @@ use crate::{
     BootMode, BootRegisters, Bus, CpuEngine, EngineModule, EngineSnapshot, Slice, Statistics, VcpuError,
     check_ram,
 };
+use later::{Compiling, Permit};
 use shared::Shared;
 use state::{Exports, State};
 pub use translation::PartsState;
 pub(crate) use translation::Translation;
+use translation::install_part;
 
 /// Instructions of one slice: about half a millisecond.
 const SLICE: u64 = 100_000;
 
 /// After so much sleep, what the guest executes is no longer in the caches of the host's processor.
 const LONG_IDLE: Duration = Duration::from_millis(2);
+
+/// How long a compiler thread is waited for at a time.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 // What `engine_run` returns.
 const BUDGET_USED: u32 = 0;
@@ -46,8 +52,14 @@ pub(crate) struct Wx86<B: Bus> {
     exports: Exports,
     /// What the memory was mapped from.
     base: MemoryImage,
+    instance: Instance,
     /// Code that is translated.
     translation: Translation,
+    /// Where the table has what enters the first part.
+    first_part: u32,
+    /// Whether more is translated while the guest runs, and what is being compiled.
+    translates: bool,
+    compiling: Option<Compiling>,
     instructions: u64,
     /// Since when the CPU sleeps.
     idle_since: Option<Instant>,
@@ -58,7 +70,7 @@ impl<B: Bus> Wx86<B> {
     pub(crate) fn new(module: &EngineModule, ram_bytes: u64, bus: B) -> Result<Self, VcpuError> {
         check_ram(ram_bytes)?;
         let zeroed = MemoryImage::zeroed(module.initial_memory()?);
-        let (mut vcpu, translations) = Self::over(module, zeroed, Translation::default(), bus)?;
+        let mut vcpu = Self::over(module, zeroed, Translation::default(), bus)?;
         let memory = vcpu.store.data().memory()?;
         for (offset, data) in module.data_segments()? {
             memory.write(&mut vcpu.store, offset, data).map_err(module_error)?;
@@ -68,8 +80,7 @@ impl<B: Bus> Wx86<B> {
         if start == 0 {
             return Err(module_error("it has no room for the RAM"));
         }
-        let set_translations = vcpu.exports.set_translations.clone();
-        vcpu.call(&set_translations, translations)?;
+        vcpu.set_translations()?;
         vcpu.share(start..start + ram_bytes as usize)?;
         Ok(vcpu)
     }
@@ -83,22 +94,21 @@ impl<B: Bus> Wx86<B> {
         let EngineSnapshot { memory, ram, instructions, own: Own::Wx86(translation) } = snapshot else {
             return Err(of_another_engine(snapshot));
         };
-        let (mut vcpu, translations) = Self::over(module, memory.clone(), translation.clone(), bus)?;
-        // Otherwise each block that is translated would be called for nothing.
-        let set_translations = vcpu.exports.set_translations.clone();
-        vcpu.call(&set_translations, if translation.has_machine_code() { translations } else { 0 })?;
+        let mut vcpu = Self::over(module, memory.clone(), translation.clone(), bus)?;
+        vcpu.translates = true;
+        vcpu.set_translations()?;
         vcpu.share(ram.clone())?;
         vcpu.instructions = *instructions;
         Ok(vcpu)
     }
 
-    /// An instance over a memory with the content of `base`, and where it is to find translated code.
+    /// An instance over a memory with the content of `base`, with its translated code.
     fn over(
         module: &EngineModule,
         base: MemoryImage,
         translation: Translation,
         bus: B,
-    ) -> Result<(Self, u32), VcpuError> {
+    ) -> Result<Self, VcpuError> {
         let mapping: Arc<Mapping> = Mapping::of(&base)?;
         let mut store = Store::new(&module.engine, State::new(bus));
         let mut linker = Linker::new(&module.engine);
@@ -115,11 +125,77 @@ impl<B: Bus> Wx86<B> {
             invalidate: function(&instance, &mut store, "engine_invalidate")?,
             set_translations: function(&instance, &mut store, "engine_set_translations")?,
             translate: function(&instance, &mut store, "engine_translate")?,
+            translate_later: function(&instance, &mut store, "engine_translate_later")?,
+            use_later_translation: function(&instance, &mut store, "engine_use_later_translation")?,
         };
-        // The engine counts parts from 1.
-        let translations = translation.install(&mut store, &instance)? - 1;
-        let idle_since = Instant::now().checked_sub(LONG_IDLE);
-        Ok((Self { store, exports, base, translation, instructions: 0, idle_since }, translations))
+        let first_part = translation.install(&mut store, &instance)?;
+        Ok(Self {
+            store,
+            exports,
+            base,
+            instance,
+            translation,
+            first_part,
+            translates: false,
+            compiling: None,
+            instructions: 0,
+            idle_since: Instant::now().checked_sub(LONG_IDLE),
+        })
+    }
+
+    /// Tells the engine where parts are called.
+    fn set_translations(&mut self) -> Result<(), VcpuError> {
+        let set_translations = self.exports.set_translations.clone();
+        let parts = self.translation.compiled().fold(0, |parts, part| parts | 1 << engine_number(part));
+        self.call(&set_translations, (self.first_part - engine_number(0), parts))
+    }
+
+    /// Has more translated if that is worth it, and uses what has been.
+    fn translate(&mut self) -> Result<(), VcpuError> {
+        if self.compiling.is_some() {
+            return self.use_compiled(Duration::ZERO);
+        }
+        let state = self.store.data();
+        let wanted = self.translates && state.shared.wants_translation(state.memory()?.data(&self.store));
+        match wanted.then(Permit::get).flatten() {
+            Some(permit) => self.begin_translation(later::SAMPLES, Some(permit)),
+            None => Ok(()),
+        }
+    }
+
+    /// Begins to compile pages of programs with so many samples.
+    fn begin_translation(&mut self, samples: u32, permit: Option<Permit>) -> Result<(), VcpuError> {
+        let Some(part) = self.translation.free() else {
+            self.translates = false;
+            return Ok(());
+        };
+        let translate_later = self.exports.translate_later.clone();
+        self.call(&translate_later, (engine_number(part), samples))?;
+        let mut modules = std::mem::take(&mut self.store.data_mut().functions).modules();
+        if let Some(wasm) = modules.get_mut(part).and_then(Option::take) {
+            self.compiling = Some(Compiling::start(self.store.engine(), part, wasm, permit)?);
+        }
+        Ok(())
+    }
+
+    /// Takes what is being compiled, if it is there within so much time.
+    fn use_compiled(&mut self, wait: Duration) -> Result<(), VcpuError> {
+        let Some(compiling) = &self.compiling else { return Ok(()) };
+        let module = match compiling.result(wait) {
+            Ok(None) => return Ok(()),
+            Ok(Some(module)) => module,
+            Err(error) => {
+                // It is interpreted on.
+                tracing::warn!("translated code is not compiled: {error}");
+                (self.compiling, self.translates) = (None, false);
+                return Ok(());
+            }
+        };
+        let Some(Compiling { part, wasm, .. }) = self.compiling.take() else { return Ok(()) };
+        install_part(&mut self.store, &self.instance, self.first_part, part, &module)?;
+        self.translation.add(part, wasm, module);
+        let use_later_translation = self.exports.use_later_translation.clone();
+        self.call(&use_later_translation, engine_number(part))
     }
 
     /// Notes where RAM and the shared block are.
@@ -178,6 +254,11 @@ impl<B: Bus> Wx86<B> {
     }
 }
 
+/// The engine counts parts from 1.
+const fn engine_number(part: usize) -> u32 {
+    part as u32 + 1
+}
+
 impl<B: Bus> CpuEngine<B> for Wx86<B> {
     fn bus(&mut self) -> &mut B {
         &mut self.store.data_mut().bus
@@ -201,6 +282,7 @@ impl<B: Bus> CpuEngine<B> for Wx86<B> {
 
     fn run(&mut self) -> Result<Slice, VcpuError> {
         self.note_idleness()?;
+        self.translate()?;
         let end = self.instructions + SLICE;
         loop {
             // Zero: an interrupt is there already.
@@ -232,7 +314,17 @@ impl<B: Bus> CpuEngine<B> for Wx86<B> {
         let translate = self.exports.translate.clone();
         self.call(&translate, least)?;
         self.translation = Translation::of(std::mem::take(&mut self.store.data_mut().functions));
+        self.compiling = None;
         Ok(())
+    }
+
+    fn translate_programs(&mut self) -> Result<bool, VcpuError> {
+        self.begin_translation(0, None)?;
+        let begun = self.compiling.is_some();
+        while self.compiling.is_some() {
+            self.use_compiled(LONGEST_WAIT)?;
+        }
+        Ok(begun)
     }
 
     fn snapshot(&mut self) -> Result<EngineSnapshot, VcpuError> {

@@ -8,6 +8,8 @@ const STOP: usize = 4;
 const INSTRUCTIONS: usize = 8;
 /// Set by the host when the CPU has slept for long, `u32`; the engine clears it.
 const WAS_IDLE: usize = 16;
+/// Set by the engine when something is worth being translated, `u32`.
+const WANTS_TRANSLATION: usize = 20;
 /// Length of the block in bytes.
 const LENGTH: usize = 24;
 
@@ -44,6 +46,12 @@ impl Shared {
     pub(super) fn instructions(self, memory: &[u8]) -> u64 {
         let bytes = memory.get(self.0 + INSTRUCTIONS..).and_then(|bytes| bytes.first_chunk());
         bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    }
+
+    /// Whether something is worth being translated.
+    pub(super) fn wants_translation(self, memory: &[u8]) -> bool {
+        let bytes = memory.get(self.0 + WANTS_TRANSLATION..).and_then(|bytes| bytes.first_chunk());
+        bytes.is_some_and(|bytes| u32::from_le_bytes(*bytes) != 0)
     }
 
     fn set(self, memory: &mut [u8], field: usize, value: u32) {

@@ -22,10 +22,14 @@ pub(super) struct Exports {
     pub(super) shared: TypedFunc<(), u32>,
     /// Guest-physical start and end of what a device has written.
     pub(super) invalidate: TypedFunc<(u64, u64), ()>,
-    /// Where in the table translated code is called.
-    pub(super) set_translations: TypedFunc<u32, ()>,
+    /// Where in the table translated code is called, and which parts there are.
+    pub(super) set_translations: TypedFunc<(u32, u32), ()>,
     /// Translates what was executed so often.
     pub(super) translate: TypedFunc<u32, ()>,
+    /// Translates, as a part, pages that were sampled so often.
+    pub(super) translate_later: TypedFunc<(u32, u32), ()>,
+    /// What was translated by that is there.
+    pub(super) use_later_translation: TypedFunc<u32, ()>,
 }
 
 /// Data of the store: the bus and what the imports need to reach the memory.

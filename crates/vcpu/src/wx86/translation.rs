@@ -1,9 +1,11 @@
 //! Translated code of the engine: its modules, their machine code, and the engine's table.
 //!
-//! `engine/src/translate` is the other side. The engine translates in two parts, the kernel's code and that of programs. It
-//! calls a part through an element of its function table; where there is no machine code for it, that element has the
-//! engine's own `engine_interpret`, and everything goes on, but more slowly.
+//! `engine/src/translate` is the other side. The engine translates in two parts, the kernel's code and that of programs, and
+//! in more parts what programs come to execute [later](super::later). It
+//! calls a part through an element of its function table, and knows for which there is machine code: everything else is
+//! interpreted.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -11,7 +13,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use wasmtime::{AsContextMut, Extern, Func, Instance, Module, Ref, Store, Table};
+use wasmtime::{Extern, Func, Instance, Module, Ref, Store, Table};
 
 use super::functions::{Functions, IMPORTS, check, export_name, part_of};
 use super::state::State;
@@ -20,20 +22,24 @@ use crate::compiler::{self, Effort};
 use crate::module::module_error;
 use crate::{Bus, EngineModule, VcpuError};
 
-/// The parts that the engine translates in.
-pub(super) const PARTS: usize = 2;
+/// The parts that the engine can have. The first has the kernel's code, the second that of programs.
+pub(super) const PARTS: usize = 14;
+/// The first of those that are made while the guest runs.
+const FIRST_LATER: usize = 2;
 
 /// Translated code at one moment. Clones share everything.
 #[derive(Clone, Default)]
 pub(crate) struct Translation {
-    parts: [Option<Part>; PARTS],
-    identity: [u8; 32],
+    /// By their numbers, which are below [`PARTS`].
+    parts: BTreeMap<usize, Part>,
 }
 
 /// The module of one part.
 #[derive(Clone)]
 struct Part {
     wasm: CodeBytes,
+    /// The SHA-256 sum of that.
+    sum: [u8; 32],
     /// Its machine code, if there is any.
     module: Option<Module>,
 }
@@ -41,27 +47,23 @@ struct Part {
 /// What a snapshot keeps of wx86 beside its memory: what is translated.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartsState {
-    /// Tells it from other translated code: the SHA-256 sum of its modules.
-    pub identity: [u8; 32],
-    /// Parts that there are, and the lengths of their wasm modules in bytes. The modules themselves are kept apart, one
-    /// after the other.
-    pub parts: Vec<(u32, u64)>,
+    /// Parts that there are, and the lengths of their wasm modules in bytes and their SHA-256 sums. The modules themselves are
+    /// kept apart, one after the other.
+    pub parts: Vec<(u32, u64, [u8; 32])>,
 }
 
 impl PartsState {
     /// Bytes of all modules; `None` if no number can tell.
     pub(crate) fn code_bytes(&self) -> Option<u64> {
-        self.parts.iter().try_fold(0u64, |sum, (_, length)| sum.checked_add(*length))
+        self.parts.iter().try_fold(0u64, |sum, (_, length, _)| sum.checked_add(*length))
     }
 }
 
 impl Translation {
     /// The modules of these functions, which are to be compiled.
     pub(super) fn of(functions: Functions) -> Self {
-        let modules = functions.modules();
-        let identity = identity_of(modules.iter().flatten());
-        let part = |wasm| Part { wasm: CodeBytes::Memory(wasm), module: None };
-        Self { parts: modules.map(|module| module.map(part)), identity }
+        let modules = functions.modules().into_iter().enumerate();
+        Self { parts: modules.filter_map(|(number, wasm)| Some((number, Part::new(wasm?, None)))).collect() }
     }
 
     /// `file` has the modules from `code_offset` on.
@@ -73,76 +75,79 @@ impl Translation {
         file: &Arc<File>,
         code_offset: u64,
     ) -> Result<Self, VcpuError> {
-        let mut translation = Self { identity: state.identity, ..Self::default() };
+        let mut translation = Self::default();
         let mut offset = code_offset;
-        for (part, length) in state.parts {
-            let place = translation.parts.get_mut(part as usize).filter(|place| place.is_none());
-            let place = place.ok_or_else(|| VcpuError::Snapshot(format!("it translates a part {part}")))?;
-            *place = Some(Part { wasm: CodeBytes::next_in(file, &mut offset, length)?, module: None });
+        for (part, length, sum) in state.parts {
+            let wasm = CodeBytes::next_in(file, &mut offset, length)?;
+            let before = translation.parts.insert(part as usize, Part { wasm, sum, module: None });
+            if part as usize >= PARTS || before.is_some() {
+                return Err(VcpuError::Snapshot(format!("it translates a part {part}")));
+            }
         }
         Ok(translation)
     }
 
     pub(crate) fn state(&self) -> PartsState {
-        let parts = (0..).zip(&self.parts);
-        let parts = parts.filter_map(|(number, part)| Some((number, part.as_ref()?.wasm.len() as u64)));
-        PartsState { identity: self.identity, parts: parts.collect() }
+        let state = |(number, part): (&usize, &Part)| (*number as u32, part.wasm.len() as u64, part.sum);
+        PartsState { parts: self.parts.iter().map(state).collect() }
     }
 
     /// Writes the modules one after the other.
     pub(crate) fn write(&self, target: &mut impl Write) -> std::io::Result<()> {
-        self.parts.iter().flatten().try_for_each(|part| target.write_all(&part.wasm.read()?))
+        self.parts.values().try_for_each(|part| target.write_all(&part.wasm.read()?))
     }
 
     /// Tells it from other translated code; `None` if nothing is translated.
     pub(crate) fn identity(&self) -> Option<[u8; 32]> {
-        self.parts.iter().any(Option::is_some).then_some(self.identity)
+        let mut hasher = Sha256::new();
+        self.parts.values().for_each(|part| hasher.update(part.sum));
+        (!self.parts.is_empty()).then(|| hasher.finalize().into())
     }
 
-    /// Takes the machine code of `other`, if that is the same translated code; whether it is.
+    /// Takes the machine code of the parts that `other` has, too; whether there are any.
     pub(crate) fn share(&mut self, other: &Self) -> bool {
-        let is_same = self.identity().is_some() && self.identity() == other.identity();
-        if is_same {
-            *self = other.clone();
+        let mut shared = false;
+        for (number, own) in &mut self.parts {
+            let Some(other) = other.parts.get(number) else { continue };
+            if own.sum == other.sum && own.module.is_none() && other.module.is_some() {
+                *own = other.clone();
+                shared = true;
+            }
         }
-        is_same
+        shared
     }
 
-    /// Whether there is machine code for some of it.
-    pub(super) fn has_machine_code(&self) -> bool {
-        self.parts.iter().flatten().any(|part| part.module.is_some())
+    /// A number for a part that is made while the guest runs, if there is one left.
+    pub(super) fn free(&self) -> Option<usize> {
+        (FIRST_LATER..PARTS).find(|part| !self.parts.contains_key(part))
+    }
+
+    /// The parts that there is machine code for.
+    pub(super) fn compiled(&self) -> impl Iterator<Item = usize> {
+        self.parts.iter().filter(|(_, part)| part.module.is_some()).map(|(number, _)| *number)
     }
 
     /// Whether there is machine code for all of it.
     pub(crate) fn is_executable(&self) -> bool {
-        self.parts.iter().flatten().all(|part| part.module.is_some())
+        self.parts.values().all(|part| part.module.is_some())
     }
 
     /// Machine code of each part that has none. They may come from a file that was made with ill intent.
     pub(crate) fn compile(&self) -> Result<Vec<Vec<u8>>, VcpuError> {
-        if self.is_executable() {
-            return Ok(Vec::new());
-        }
-        let read = |part: &Option<Part>| part.as_ref().map(|part| part.wasm.read()).transpose();
-        let modules = self.parts.iter().map(read).collect::<std::io::Result<Vec<_>>>();
-        let modules = modules.map_err(module_error)?;
-        // What is compiled is kept under this name, for all who have it.
-        if identity_of(modules.iter().flatten()) != self.identity {
-            return Err(VcpuError::Snapshot("its translated code is not what it says".into()));
-        }
         let engine = compiler::engine(Effort::Optimized)?;
-        let compile = |part: usize, wasm: &[u8]| {
-            check(part, wasm)?;
-            engine.precompile_module(wasm).map_err(module_error)
+        let compile = |number: usize, part: &Part| {
+            let wasm = part.wasm.read().map_err(module_error)?;
+            // What is compiled is kept under this name, for all who have it.
+            if sum_of(&wasm) != part.sum {
+                return Err(VcpuError::Snapshot("its translated code is not what it says".into()));
+            }
+            check(number, &wasm)?;
+            engine.precompile_module(&wasm).map_err(module_error)
         };
-        let missing = |(number, part): &(usize, &Option<Part>)| {
-            let part = part.as_ref().filter(|part| part.module.is_none());
-            part.and(modules.get(*number)?.as_deref()).map(|wasm| (*number, wasm))
-        };
-        let missing: Vec<_> = self.parts.iter().enumerate().filter_map(|part| missing(&part)).collect();
+        let parts = self.parts.iter().filter(|(_, part)| part.module.is_none());
         std::thread::scope(|scope| {
             let threads: Vec<_> =
-                missing.iter().map(|(part, wasm)| scope.spawn(|| compile(*part, wasm))).collect();
+                parts.map(|(number, part)| scope.spawn(move || compile(*number, part))).collect();
             threads.into_iter().map(|thread| thread.join().unwrap_or(Err(VcpuError::CompilerGone))).collect()
         })
     }
@@ -156,57 +161,73 @@ impl Translation {
         // SAFETY: the caller vouches for the origin of the file.
         let module = unsafe { Module::deserialize_file(&engine.engine, code) }.map_err(module_error)?;
         let part = module.exports().next().and_then(|export| part_of(export.name()));
-        let part = part.and_then(|part| self.parts.get_mut(part)?.as_mut());
+        let part = part.and_then(|part| self.parts.get_mut(&part));
         part.ok_or_else(|| module_error("it belongs to another snapshot"))?.module = Some(module);
         Ok(())
     }
 
-    /// Puts the parts that there are, and `engine_interpret` for the others, behind the elements of the engine's table;
-    /// the index of the first of them.
+    /// Notes the machine code of a part, which is to be put into the table.
+    pub(super) fn add(&mut self, number: usize, wasm: Arc<[u8]>, module: Module) {
+        self.parts.insert(number, Part::new(wasm, Some(module)));
+    }
+
+    /// Makes elements for all parts in the engine's table, and puts those in that there are; the index of the first.
     pub(super) fn install<B: Bus>(
         &self,
         store: &mut Store<State<B>>,
         instance: &Instance,
     ) -> Result<u32, VcpuError> {
-        let function = |store: &mut Store<State<B>>, name: &str| {
-            instance.get_func(&mut *store, name).ok_or_else(|| module_error(format!("no export `{name}`")))
-        };
-        let table: Option<Table> = instance.get_table(&mut *store, "__indirect_function_table");
-        let table = table.ok_or_else(|| module_error("no export `__indirect_function_table`"))?;
-        let interpret = function(store, "engine_interpret")?;
-        let first =
-            table.grow(&mut *store, PARTS as u64, Ref::Func(Some(interpret))).map_err(module_error)?;
-        if self.has_machine_code() {
-            let memory: Extern = store.data().memory()?.into();
-            let mut imports = vec![memory];
-            for (name, _) in IMPORTS {
-                imports.push(function(store, name)?.into());
-            }
-            for (number, part) in self.parts.iter().enumerate() {
-                let Some(module) = part.as_ref().and_then(|part| part.module.as_ref()) else { continue };
-                let enter = enter(store.as_context_mut(), module, number, &imports)?;
-                let place = first + number as u64;
-                table.set(&mut *store, place, Ref::Func(Some(enter))).map_err(module_error)?;
+        let table = table(store, instance)?;
+        let first = table.grow(&mut *store, PARTS as u64, Ref::Func(None)).map_err(module_error)?;
+        let first = u32::try_from(first).map_err(module_error)?;
+        for (number, part) in &self.parts {
+            if let Some(module) = &part.module {
+                install_part(store, instance, first, *number, module)?;
             }
         }
-        u32::try_from(first).map_err(module_error)
+        Ok(first)
     }
 }
 
-fn identity_of<'a>(modules: impl Iterator<Item = &'a Arc<[u8]>>) -> [u8; 32] {
-    let mut hasher = Sha256::new();
-    // How a module begins tells where the one before it ends, and its export which part it is.
-    modules.for_each(|wasm| hasher.update(wasm));
-    hasher.finalize().into()
+impl Part {
+    fn new(wasm: Arc<[u8]>, module: Option<Module>) -> Self {
+        Self { sum: sum_of(&wasm), wasm: CodeBytes::Memory(wasm), module }
+    }
 }
 
-fn enter(
-    mut store: impl AsContextMut,
+/// Puts what enters a part into the element of the table of the engine that belongs to it; `first` is that of the first part.
+pub(super) fn install_part<B: Bus>(
+    store: &mut Store<State<B>>,
+    instance: &Instance,
+    first: u32,
+    number: usize,
     module: &Module,
-    part: usize,
-    imports: &[Extern],
+) -> Result<(), VcpuError> {
+    let memory: Extern = store.data().memory()?.into();
+    let mut imports = vec![memory];
+    for (name, _) in IMPORTS {
+        imports.push(engine_function(store, instance, name)?.into());
+    }
+    let part = Instance::new(&mut *store, module, &imports).map_err(module_error)?;
+    let enter = part.get_func(&mut *store, &export_name(number));
+    let enter = enter.ok_or_else(|| module_error("translated code cannot be entered"))?;
+    let place = u64::from(first) + number as u64;
+    table(store, instance)?.set(store, place, Ref::Func(Some(enter))).map_err(module_error)
+}
+
+fn engine_function<B: Bus>(
+    store: &mut Store<State<B>>,
+    instance: &Instance,
+    name: &str,
 ) -> Result<Func, VcpuError> {
-    let instance = Instance::new(&mut store, module, imports).map_err(module_error)?;
-    let enter = instance.get_func(&mut store, &export_name(part));
-    enter.ok_or_else(|| module_error("translated code cannot be entered"))
+    instance.get_func(store, name).ok_or_else(|| module_error(format!("no export `{name}`")))
+}
+
+fn table<B: Bus>(store: &mut Store<State<B>>, instance: &Instance) -> Result<Table, VcpuError> {
+    const NAME: &str = "__indirect_function_table";
+    instance.get_table(store, NAME).ok_or_else(|| module_error(format!("no export `{NAME}`")))
+}
+
+fn sum_of(wasm: &[u8]) -> [u8; 32] {
+    Sha256::digest(wasm).into()
 }

@@ -6,7 +6,7 @@ use super::super::body::{at, sized};
 use super::super::flags::Value;
 use super::super::linear::{Group, Linear};
 use super::*;
-use crate::code::{PROGRAMS, Uop};
+use crate::code::{KERNEL, Uop};
 use crate::memory::{Entry, PAGE_MASK};
 use crate::state::ZERO;
 
@@ -192,7 +192,7 @@ impl Page<'_> {
 
     /// Where the entries of the TLB are that this part goes by: it is executed with no other.
     pub(in crate::translate) fn entries(&self) -> u32 {
-        self.cpu.memory.entries_of(self.part == PROGRAMS) as usize as u32
+        self.cpu.memory.entries_of(self.part != KERNEL) as usize as u32
     }
 
     /// Keeps what is to be added to addresses of a group, of whose accesses `address` is that at `offset`. All of them have to
