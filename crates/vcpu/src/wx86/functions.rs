@@ -53,7 +53,7 @@ struct Function {
     unlikely: Vec<u32>,
 }
 
-/// The functions of both parts.
+/// The functions of all parts.
 #[derive(Default)]
 pub(super) struct Functions([Vec<Function>; PARTS]);
 
@@ -146,7 +146,7 @@ pub(super) fn check(part: usize, wasm: &[u8]) -> Result<(), VcpuError> {
     let mut interface = wasm_encoder::Module::new();
     let expected = interface.section(&types).section(&imports).section(&exports).as_slice();
     let foreign = || VcpuError::Snapshot("its translated code has not the form of such code".into());
-    // The sections before the functions, with their numbers and lengths, are in front in both.
+    // All but the functions themselves is as in the modules that are made here.
     let mut found = Vec::new();
     for payload in Parser::new(0).parse_all(wasm) {
         match payload.map_err(|_| foreign())? {

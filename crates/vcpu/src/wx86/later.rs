@@ -1,9 +1,9 @@
 //! Compiling, while the guest runs, what its programs have come to execute often: the engine says that there is something
 //! (`engine/src/translate/later.rs`), and translates it; the machine code is made on a thread of its own.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use wasmtime::{Engine, Module};
@@ -17,14 +17,19 @@ pub(super) const SAMPLES: u32 = 2;
 /// Threads of the process that compile. More of them would take processors away from machines that work.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
+/// So many threads at most: half of the host's processors, but one at least. Asking the system takes longer than a machine may
+/// wait each time.
+static MOST_THREADS: LazyLock<usize> = LazyLock::new(|| {
+    std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2))
+});
+
 /// The right to a thread; it ends with the value.
 pub(super) struct Permit(());
 
 impl Permit {
-    /// One, unless as many threads compile as half of the host's processors, or one if that is more.
+    /// One, unless [`MOST_THREADS`] compile.
     pub(super) fn get() -> Option<Self> {
-        let most = std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2));
-        let one_more = |threads| (threads < most).then_some(threads + 1);
+        let one_more = |threads| (threads < *MOST_THREADS).then_some(threads + 1);
         THREADS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok().then_some(Self(()))
     }
 }
