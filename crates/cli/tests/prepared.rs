@@ -17,7 +17,7 @@ fn a_start_maps_the_prepared_snapshot() {
     assert!(is_used(&mut Session::start(), &ENTRY));
     let mut booted = Session::start_with(&["--no-snapshot"]);
     booted.output("true");
-    let maps = fs::read_to_string(format!("/proc/{}/maps", booted.pid())).expect("the program runs");
+    let maps = booted.maps();
     assert!(!maps.contains("machine.snapshot"));
     booted.write_file("/tmp/mark", "");
     booted.reset();
@@ -365,7 +365,7 @@ fn of_several_first_starts_one_prepares_and_what_it_leaves_undone_another_does()
         }
         assert_eq!(session.output("echo works"), "works\n");
         assert_eq!(session.status().memory_limit_bytes, 64 << 20);
-        let maps = fs::read_to_string(format!("/proc/{}/maps", session.pid())).expect("the program runs");
+        let maps = session.maps();
         assert!(maps.contains(entry.join("machine.snapshot").to_str().expect("UTF-8")));
     }
     assert_eq!(prepared, 1, "exactly one of the two prepares");

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::LazyLock;
 
-use common::kept::{CACHE, ENTRY, files, said};
-use common::{ErrorCode, Failure, Saved, Session, shell_request, wasm_sandbox};
+use common::kept::{CACHE, ENTRY, files, mapped, said};
+use common::{ErrorCode, Failure, Saved, Session, is_v86, shell_request, wasm_sandbox};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -136,15 +136,14 @@ fn what_was_translated_for_the_prepared_snapshot_is_used_by_files_that_come_of_i
     };
     let mapped_code = |session: &mut Session| {
         assert_eq!(session.output("echo works"), "works\n");
-        let maps = fs::read_to_string(format!("/proc/{}/maps", session.pid())).expect("the program runs");
-        let code = files().into_iter().filter(|name| name.starts_with("code-"));
-        code.filter(|name| maps.contains(ENTRY.join(name).to_str().expect("UTF-8"))).count()
+        let mut code = files();
+        code.retain(|name| name.starts_with("code-"));
+        mapped(session, &ENTRY, &code)
     };
     save(&mut Session::start(), &first);
     let all = files().len() - "machine.snapshot manifest".split(' ').count();
     // v86 translates as it runs, and does so anew.
-    let expected =
-        if std::env::var("WASM_SANDBOX_TEST_ENGINE").is_ok_and(|engine| engine == "v86") { 0 } else { all };
+    let expected = if is_v86() { 0 } else { all };
     assert!(all > 0);
     let mut session = go_on(&first);
     assert_eq!(mapped_code(&mut session), expected);
@@ -174,7 +173,7 @@ fn what_a_file_has_translated_is_compiled_once_where_that_is_asked_for() {
         said(&output.stderr)
     };
     let lines = prepare();
-    if std::env::var("WASM_SANDBOX_TEST_ENGINE").is_ok_and(|engine| engine == "v86") {
+    if is_v86() {
         assert_eq!(
             lines,
             ["the file is ready: it has no translated code that could be compiled ahead of time"]
@@ -183,19 +182,18 @@ fn what_a_file_has_translated_is_compiled_once_where_that_is_asked_for() {
     }
     let entry = lines.last().and_then(|line| line.strip_prefix("the file is ready: its machine code is in "));
     let entry = Path::new(entry.unwrap_or_else(|| panic!("{lines:?}")));
-    let code: Vec<PathBuf> = (0..2).map(|part| entry.join(format!("code-{part}.cwasm"))).collect();
+    let code: Vec<String> = (0..2).map(|part| format!("code-{part}.cwasm")).collect();
     let is_used = || {
         let mut session = Session::start_from(wasm_sandbox().arg("--snapshot").arg(&path).env(CACHE, &cache));
         assert_eq!(session.output("echo works"), "works\n");
-        let maps = fs::read_to_string(format!("/proc/{}/maps", session.pid())).expect("the program runs");
-        let mapped = code.iter().filter(|code| maps.contains(code.to_str().expect("UTF-8"))).count();
+        let mapped = mapped(&session, entry, &code);
         assert!(mapped == 0 || mapped == code.len());
         mapped > 0
     };
     assert!(is_used());
     assert_eq!(prepare(), ["the file is ready: there is machine code for what it has translated"]);
     // What is damaged is not used, and made anew.
-    fs::write(&code[0], "cut short").expect("a file");
+    fs::write(entry.join(&code[0]), "cut short").expect("a file");
     assert!(!is_used());
     assert_eq!(prepare().last(), lines.last());
     assert!(is_used());

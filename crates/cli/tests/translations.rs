@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Session, at_full_tests};
+use common::{Session, at_full_tests, is_v86};
 use serde_json::json;
 
 const BASE: u32 = 0x0804_8000;
@@ -96,14 +96,14 @@ fn counting() -> Vec<u8> {
 
 /// How many pieces of machine code the program has that come from no file.
 fn compiled(session: &Session) -> usize {
-    let maps = std::fs::read_to_string(format!("/proc/{}/maps", session.pid())).expect("the program runs");
+    let maps = session.maps();
     let fields = maps.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     fields.filter(|fields| fields.get(1) == Some(&"r-xp") && fields.len() == 5).count()
 }
 
 #[test]
 fn what_a_program_executes_for_long_is_compiled_while_it_runs() {
-    if std::env::var("WASM_SANDBOX_TEST_ENGINE").is_ok_and(|engine| engine == "v86") {
+    if is_v86() {
         // It compiles all the time.
         return;
     }

@@ -6,9 +6,6 @@ use std::sync::Arc;
 
 use crate::VcpuError;
 
-/// Largest module that is taken from a snapshot, in bytes. v86 writes at most some hundred KiB, wx86 some MiB.
-const LARGEST_MODULE: usize = 64 << 20;
-
 /// The bytes of a translated module.
 #[derive(Clone)]
 pub(crate) enum CodeBytes {
@@ -30,11 +27,16 @@ impl CodeBytes {
     /// The `length` bytes of `file` from `offset` on, which becomes the offset of what follows.
     ///
     /// # Errors
-    /// [`VcpuError::Snapshot`] if there are more than a module has.
-    pub(crate) fn next_in(file: &Arc<File>, offset: &mut u64, length: u64) -> Result<Self, VcpuError> {
+    /// [`VcpuError::Snapshot`] if there are more than `most`.
+    pub(crate) fn next_in(
+        file: &Arc<File>,
+        offset: &mut u64,
+        length: u64,
+        most: usize,
+    ) -> Result<Self, VcpuError> {
         let too_long = || VcpuError::Snapshot("it has endless translated code".into());
         let end = offset.checked_add(length).ok_or_else(too_long)?;
-        let length = usize::try_from(length).ok().filter(|length| *length <= LARGEST_MODULE);
+        let length = usize::try_from(length).ok().filter(|length| *length <= most);
         let start = std::mem::replace(offset, end);
         Ok(Self::File { file: file.clone(), offset: start, length: length.ok_or_else(too_long)? })
     }

@@ -236,9 +236,7 @@ fn what_becomes_worth_it_is_translated_while_the_guest_runs() {
     let (mut cpu, seen) = start(&program);
     cpu.run().unwrap();
     assert!(notes(&seen).iter().all(|note| *note == 9), "a machine that was powered on does not");
-    let (cpu, _) = start(&program);
-    let mut machine = cpu;
-    let snapshot = machine.snapshot().unwrap();
+    let snapshot = start(&program).0.snapshot().unwrap();
     let seen = Arc::<Mutex<Seen>>::default();
     let mut cpu: Cpu = ENGINE.restore(&snapshot, Notes(seen.clone())).unwrap();
     let since = std::time::Instant::now();

@@ -15,9 +15,9 @@ const FLAGS: u64 = 0x24_4DD5;
 /// The x87's status: the top of its stack.
 const TOP: u16 = 7 << 11;
 const INVALID_OPCODE: u32 = 6;
-const GENERAL_PROTECTION: u32 = 13;
-const PAGE_FAULT: u32 = 14;
-const ALIGNMENT_CHECK: u32 = 17;
+pub(crate) const GENERAL_PROTECTION: u32 = 13;
+pub(crate) const PAGE_FAULT: u32 = 14;
+pub(crate) const ALIGNMENT_CHECK: u32 = 17;
 /// Where Linux's own addresses begin, with the page before them.
 const END_OF_USER: u64 = 0x7FFF_FFFF_F000;
 /// The error code's bit for a page that is there.

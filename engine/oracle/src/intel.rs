@@ -1,17 +1,15 @@
 //! Where Intel's processors do otherwise than AMD's, whose way the engine goes (docs/engine-differences.md): there, the
 //! two are not compared.
 
-use iced_x86::{CodeSize, Instruction, MemorySize, Mnemonic, OpKind};
+use iced_x86::{CodeSize, Instruction, Mnemonic, OpKind};
 
 use wasm_sandbox_engine::testing::is_on_intel;
 
 use crate::case::{Case, Mode, Stop};
+use crate::compare::{ALIGNMENT_CHECK, GENERAL_PROTECTION, PAGE_FAULT};
 use crate::undefined;
 
 const STACK_FAULT: u32 = 12;
-const GENERAL_PROTECTION: u32 = 13;
-const PAGE_FAULT: u32 = 14;
-const ALIGNMENT_CHECK: u32 = 17;
 /// The pages at both ends of 32-bit addresses.
 const PAGE: u64 = 0x1000;
 const LAST_PAGE: u64 = 0xFFFF_F000;
@@ -88,8 +86,7 @@ fn instructions(case: &Case) -> impl Iterator<Item = Instruction> {
 fn is_another(instruction: &Instruction) -> bool {
     use Mnemonic::*;
     let is_segment = instruction.op_count() == 1 && instruction.op0_register().is_segment_register();
-    let has_memory =
-        (0..instruction.op_count()).any(|operand| instruction.op_kind(operand) == OpKind::Memory);
+    let has_memory = instruction.op_kinds().any(|kind| kind == OpKind::Memory);
     // The prefix 66 is ignored.
     if instruction.code_size() == CodeSize::Code64 && instruction.op0_kind() == OpKind::NearBranch16 {
         return true;
@@ -141,16 +138,11 @@ fn is_x87_store(instruction: &Instruction) -> bool {
 }
 
 fn uses_mmx(instruction: &Instruction) -> bool {
-    (0..instruction.op_count()).any(|operand| {
-        instruction.op_kind(operand) == OpKind::Register && instruction.op_register(operand).is_mm()
-    })
+    // It is no register for operands of other kinds.
+    (0..instruction.op_count()).any(|operand| instruction.op_register(operand).is_mm())
 }
 
 fn is_string_with_short_addresses(instruction: &Instruction) -> bool {
-    (0..instruction.op_count()).any(|operand| {
-        matches!(
-            instruction.op_kind(operand),
-            OpKind::MemorySegESI | OpKind::MemoryESEDI | OpKind::MemorySegEDI
-        )
-    }) && instruction.memory_size() != MemorySize::Unknown
+    let is_short = |kind| matches!(kind, OpKind::MemorySegESI | OpKind::MemoryESEDI | OpKind::MemorySegEDI);
+    instruction.op_kinds().any(is_short)
 }

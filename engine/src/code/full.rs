@@ -106,22 +106,11 @@ impl CodeCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::Mode;
 
     fn insert(cache: &mut CodeCache, physical: u64) -> Offset {
-        let block = Block {
-            physical,
-            second_page: u64::MAX,
-            next: 0,
-            number: 0,
-            mode: Mode::default(),
-            mode_mask: Mode::ALWAYS,
-            instructions: 1,
-            translated: Translated::NONE,
-        };
         let links = Links { op: Op::End, offset: 4, taken: Link::NONE, other: Link::NONE, target: 0 };
         cache.make_room();
-        cache.insert(block, 4, &[links.into()])
+        cache.insert(Block::sample(physical), 4, &[links.into()])
     }
 
     /// Makes blocks in a page of their own until the arena has been full.

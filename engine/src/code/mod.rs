@@ -430,14 +430,11 @@ impl CodeCache {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn when_generations_start_again_blocks_stay_and_no_address_leads_to_them() {
-        let mut cache = CodeCache::new(1 << 20).unwrap();
-        let block = Block {
-            physical: 0x5000,
+impl Block {
+    /// A block of one instruction.
+    pub(crate) fn sample(physical: u64) -> Self {
+        Self {
+            physical,
             second_page: u64::MAX,
             next: 0,
             number: 0,
@@ -445,8 +442,18 @@ mod tests {
             mode_mask: Mode::ALWAYS,
             instructions: 1,
             translated: Translated::NONE,
-        };
-        let block = cache.insert(block, 1, &[]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn when_generations_start_again_blocks_stay_and_no_address_leads_to_them() {
+        let mut cache = CodeCache::new(1 << 20).unwrap();
+        let block = cache.insert(Block::sample(0x5000), 1, &[]);
         let (one, other) = (0x1000, 0xC000_0000);
         for (address, global) in [(one, false), (other, true)] {
             // In the first of all generations.

@@ -9,22 +9,17 @@
 
 use std::collections::BTreeMap;
 
-use super::Code;
+use super::{Code, PageKey, page_of};
 use crate::Cpu;
 use crate::code::{Block, Offset, PROGRAMS, Translated};
-use crate::memory::PAGE;
-use crate::state::Mode;
 
 /// Samples for the first part. One is about half a millisecond of interpreting.
 const FIRST_SAMPLES: u32 = 64;
 
-/// A page of code in one mode: its number in RAM, and what of the mode makes other code of the same bytes.
-type CodePage = (u64, u8);
-
 /// What was sampled, and what is being compiled.
 pub(crate) struct Later {
     /// How often each page was met.
-    samples: BTreeMap<CodePage, u32>,
+    samples: BTreeMap<PageKey, u32>,
     /// How often any was.
     count: u32,
     /// How many are enough.
@@ -43,7 +38,7 @@ impl Default for Later {
 
 impl Later {
     /// Forgets the samples; the pages with at least `least` of them.
-    fn take(&mut self, least: u32) -> Vec<CodePage> {
+    fn take(&mut self, least: u32) -> Vec<PageKey> {
         self.count = 0;
         let samples = std::mem::take(&mut self.samples).into_iter();
         samples.filter(|(_, count)| *count >= least).map(|(page, _)| page).collect()
@@ -97,7 +92,7 @@ impl Cpu {
     }
 
     /// All blocks of some pages of code.
-    fn blocks_of(&self, pages: &[CodePage]) -> Vec<Offset> {
+    fn blocks_of(&self, pages: &[PageKey]) -> Vec<Offset> {
         let mut blocks = Vec::new();
         for page in pages {
             let mut all = self.code.blocks_of_page(page.0);
@@ -147,9 +142,4 @@ impl Cpu {
     pub(crate) const fn has_code(&self, translated: Translated) -> bool {
         self.parts & 1 << translated.part() != 0
     }
-}
-
-/// The page of a block.
-fn page_of(block: &Block) -> CodePage {
-    (block.physical / PAGE, block.mode.0 & Mode::ALWAYS)
 }

@@ -32,6 +32,14 @@ pub(crate) use later::Later;
 use page::Piece;
 use places::Places;
 
+/// A page of code in one mode: its number in RAM, and what of the mode makes other code of the same bytes.
+type PageKey = (u64, u8);
+
+/// The page of a block.
+fn page_of(block: &Block) -> PageKey {
+    (block.physical / PAGE, block.mode.0 & Mode::ALWAYS)
+}
+
 /// The code of one page, in one mode.
 struct Code {
     /// All blocks, sorted by their address.
@@ -112,7 +120,7 @@ impl Cpu {
                 continue;
             }
             let next = pages.len();
-            let number = *known.entry((block.physical / PAGE, block.mode.0 & Mode::ALWAYS)).or_insert(next);
+            let number = *known.entry(page_of(block)).or_insert(next);
             if number == next {
                 pages.push(Code { blocks: Vec::new(), functions: Vec::new() });
             }

@@ -96,14 +96,18 @@ impl Cache {
 /// Whether `session` runs from the snapshot and the machine code in `entry`; it must work in any case.
 pub fn is_used(session: &mut Session, entry: &Path) -> bool {
     assert_eq!(session.output("echo works"), "works\n");
-    let maps = fs::read_to_string(format!("/proc/{}/maps", session.pid())).expect("the program runs");
-    let is_mapped = |name: &&String| maps.contains(entry.join(name).to_str().expect("UTF-8"));
     let all = files();
-    let mapped = all.iter().filter(is_mapped).count();
-    assert!(mapped == 0 || mapped == all.len() - 1, "all but the manifest, or nothing: {maps}");
+    let mapped = mapped(session, entry, &all);
+    assert!(mapped == 0 || mapped == all.len() - 1, "all but the manifest, or nothing: {}", session.maps());
     let used = mapped > 0;
     assert_eq!(used, session.stderr().is_empty(), "{}", session.stderr());
     used
+}
+
+/// How many of the files of an entry with these names `session` has mapped.
+pub fn mapped(session: &Session, entry: &Path, names: &[String]) -> usize {
+    let maps = session.maps();
+    names.iter().filter(|name| maps.contains(entry.join(name).to_str().expect("UTF-8"))).count()
 }
 
 /// The names of the files that make an entry.

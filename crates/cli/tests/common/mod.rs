@@ -42,15 +42,14 @@ pub fn wasm_sandbox() -> Command {
     command
 }
 
+/// Whether the CPU engine is v86.
+pub fn is_v86() -> bool {
+    std::env::var("WASM_SANDBOX_TEST_ENGINE").is_ok_and(|engine| engine == "v86")
+}
+
 /// The guest's architecture, as `uname -m` has it.
 pub fn arch() -> String {
-    let usual = || {
-        if std::env::var("WASM_SANDBOX_TEST_ENGINE").is_ok_and(|engine| engine == "v86") {
-            "i686"
-        } else {
-            "x86_64"
-        }
-    };
+    let usual = || if is_v86() { "i686" } else { "x86_64" };
     std::env::var("WASM_SANDBOX_TEST_ARCH").unwrap_or_else(|_| usual().into())
 }
 
@@ -273,6 +272,11 @@ impl Session {
     pub fn wait(mut self) -> End {
         let status = wait_for(&mut self.child);
         End { status, stderr: self.stderr() }
+    }
+
+    /// What is mapped into it, as proc(5) has it.
+    pub fn maps(&self) -> String {
+        std::fs::read_to_string(format!("/proc/{}/maps", self.pid())).expect("the program runs")
     }
 
     /// What it has written to standard error so far.

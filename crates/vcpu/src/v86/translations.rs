@@ -16,6 +16,10 @@ use crate::code_bytes::CodeBytes;
 use crate::compiler::{self, Effort};
 use crate::module::{EngineModule, module_error};
 
+/// Largest translated module that is taken from a snapshot, in bytes; v86 writes at most some
+/// hundred KiB.
+const LARGEST_MODULE: usize = 16 << 20;
+
 /// What a v86 CPU has beside its memory. Clones share everything.
 #[derive(Clone)]
 pub(crate) struct Translations {
@@ -67,7 +71,7 @@ impl Translations {
         let mut offset = code_offset;
         for (index, length) in translated {
             super::jit::check_index(index)?;
-            let wasm = CodeBytes::next_in(file, &mut offset, length)?;
+            let wasm = CodeBytes::next_in(file, &mut offset, length, LARGEST_MODULE)?;
             code.insert(index, Code { wasm, function: None });
         }
         let pending = match pending {

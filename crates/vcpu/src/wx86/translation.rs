@@ -27,6 +27,9 @@ pub(super) const PARTS: usize = 14;
 /// The first of those that are made while the guest runs.
 const FIRST_LATER: usize = 2;
 
+/// Largest module that is taken from a snapshot, in bytes; that of the usual tools has 14 MB.
+const LARGEST_MODULE: usize = 64 << 20;
+
 /// Translated code at one moment. Clones share everything.
 #[derive(Clone, Default)]
 pub(crate) struct Translation {
@@ -78,7 +81,7 @@ impl Translation {
         let mut translation = Self::default();
         let mut offset = code_offset;
         for (part, length, sum) in state.parts {
-            let wasm = CodeBytes::next_in(file, &mut offset, length)?;
+            let wasm = CodeBytes::next_in(file, &mut offset, length, LARGEST_MODULE)?;
             let before = translation.parts.insert(part as usize, Part { wasm, sum, module: None });
             if part as usize >= PARTS || before.is_some() {
                 return Err(VcpuError::Snapshot(format!("it translates a part {part}")));
